@@ -1,0 +1,281 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// CRUD says what an event did to its target.
+type CRUD string
+
+// The four kinds.
+const (
+	Create CRUD = "c"
+	Read   CRUD = "r"
+	Update CRUD = "u"
+	Delete CRUD = "d"
+)
+
+// Party is who acted or what was acted on. It is absent if its ID is empty.
+type Party struct {
+	ID, Name, Href, Type string
+	Fields               map[string]string // nil: absent
+}
+
+// AuditEvent is one entry of the audit log, in the shape of Retraced. Empty strings and nil maps are absent; an empty map is there.
+type AuditEvent struct {
+	ID          uuid.UUID
+	Pos         int64 // place in the whole log; in no body that leaves the service
+	Seq         int64 // place in the group's chain, from 1 and without a gap
+	GroupID     uuid.UUID
+	GroupName   string
+	Action      string // "area.what"
+	CRUD        CRUD
+	Actor       Party
+	Target      Party
+	SourceIP    string // canonical text of an address
+	Description string
+	IsFailure   bool
+	IsAnonymous bool
+	Fields      map[string]string
+	Component   string
+	Version     string
+	ExternalID  string
+	Metadata    map[string]string
+	Created     time.Time // when it occurred, as its author says
+	Received    time.Time // when it was written
+	// CorrelationID is the id of the request that led to it, unless its author gave one.
+	CorrelationID string
+	Hash          string // Retraced's own, in hex
+	PrevChainHash string // the ChainHash of Seq - 1, in hex
+	ChainHash     string // in hex
+}
+
+// Area is the first segment of the action.
+func (e AuditEvent) Area() string {
+	area, _, _ := strings.Cut(e.Action, ".")
+	return area
+}
+
+// component is the author of this service's own events; no other author may use the name.
+const component = "tenant-registry"
+
+// MaxEvent bounds an event that a caller sends, in bytes of its canonical JSON.
+const MaxEvent = 16 << 10
+
+var actionPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+
+// RecordEvent appends an event that a caller reports. GroupID is a tenant's id or the nil UUID; Created may lie in the past or the
+// future and is now if zero; id, place, hashes and Received are set here.
+func (s *Service) RecordEvent(ctx context.Context, by Caller, e AuditEvent) (AuditEvent, error) {
+	if err := e.validate(); err != nil {
+		return AuditEvent{}, err
+	}
+	var written AuditEvent
+	err := s.store.Tx(ctx, func(tx Tx) (err error) {
+		if e.GroupID != uuid.Nil {
+			if err := tx.HoldTenant(ctx, e.GroupID); err != nil {
+				return refuse(err, map[error]*Error{ErrNotFound: unknownGroup})
+			}
+		}
+		written, err = appendEvent(ctx, tx, s.reported(e, by))
+		return err
+	})
+	return written, err
+}
+
+var unknownGroup = &Error{
+	Kind: Invalid, Code: CodeInvalid, Detail: "The event names a tenant that does not exist.",
+	Violations: []Violation{{Pointer: "/group/id", Message: "must be the id of a tenant"}},
+}
+
+// reported completes an event of somebody else's.
+func (s *Service) reported(e AuditEvent, by Caller) AuditEvent {
+	e.ID, e.Received = newID(), s.clock()
+	e.Created = e.Created.UTC().Truncate(time.Microsecond)
+	if e.Created.IsZero() {
+		e.Created = e.Received
+	}
+	if e.CorrelationID == "" {
+		e.CorrelationID = by.RequestID
+	}
+	if addr, err := netip.ParseAddr(e.SourceIP); err == nil {
+		e.SourceIP = addr.String()
+	}
+	return e
+}
+
+func (e AuditEvent) validate() error {
+	var c checks
+	if len(e.Action) > MaxID || !actionPattern.MatchString(e.Action) {
+		c.add("/action", "is required: segments of letters, digits, '_' and '-' joined by '.', at most %d characters", MaxID)
+	}
+	switch e.CRUD {
+	case Create, Read, Update, Delete:
+	default:
+		c.add("/crud", "is required and must be one of c, r, u, d")
+	}
+	if e.GroupID == uuid.Nil && e.GroupName != "" {
+		c.add("/group/id", "is required")
+	}
+	c.optionalLine("/group/name", e.GroupName, MaxName)
+	if e.Actor.ID == "" && !e.IsAnonymous {
+		c.add("/actor", "is required unless is_anonymous is true")
+	}
+	c.party("/actor", e.Actor)
+	c.party("/target", e.Target)
+	if addr, err := netip.ParseAddr(e.SourceIP); e.SourceIP != "" && (err != nil || addr.Zone() != "") {
+		c.add("/source_ip", "must be an IPv4 or IPv6 address without a zone")
+	}
+	c.text("/description", e.Description, MaxText)
+	c.fields("/fields", e.Fields)
+	c.optionalLine("/component", e.Component, MaxName)
+	if e.Component == component {
+		c.add("/component", "is the name of this service, which writes its own events")
+	}
+	c.optionalLine("/version", e.Version, MaxName)
+	c.optionalLine("/external_id", e.ExternalID, MaxID)
+	c.metadata("/metadata", e.Metadata)
+	c.optionalLine("/correlation_id", e.CorrelationID, MaxID)
+	if !e.Created.IsZero() && (e.Created.UTC().Year() < 1970 || e.Created.UTC().Year() > maxYear) {
+		c.add("/created", "must lie in the years 1970 to 9999")
+	}
+	if len(c.found) == 0 && len(e.canonical()) > MaxEvent {
+		c.add("", "must be at most %d bytes as canonical JSON", MaxEvent)
+	}
+	return c.err()
+}
+
+func (c *checks) party(pointer string, p Party) {
+	if p.ID == "" {
+		if p.Name != "" || p.Href != "" || p.Type != "" || p.Fields != nil {
+			c.add(pointer+"/id", "is required")
+		}
+		return
+	}
+	c.line(pointer+"/id", p.ID, MaxID)
+	c.optionalLine(pointer+"/name", p.Name, MaxName)
+	c.optionalLine(pointer+"/href", p.Href, MaxText)
+	c.optionalLine(pointer+"/type", p.Type, MaxName)
+	c.fields(pointer+"/fields", p.Fields)
+}
+
+func (c *checks) fields(pointer string, m map[string]string) {
+	c.stringMap(pointer, m, mapLimits{MaxFields, MaxID, MaxEvent})
+}
+
+// AuditHead is where the log and one group's chain stand.
+type AuditHead struct {
+	Pos       int64  // of the newest event of the whole log; 0 if there is none
+	Seq       int64  // of the group's newest event; 0 if there is none
+	ChainHash string // of the group's newest event, in hex; empty if there is none
+}
+
+// appendEvent gives an event its place and its hashes and writes it. It must be the last thing a transaction does.
+func appendEvent(ctx context.Context, tx Tx, e AuditEvent) (AuditEvent, error) {
+	head, err := tx.AuditHead(ctx, e.GroupID)
+	if err != nil {
+		return AuditEvent{}, err
+	}
+	e.Pos, e.Seq, e.PrevChainHash = head.Pos+1, head.Seq+1, head.ChainHash
+	if head.Seq == 0 {
+		e.PrevChainHash = strings.Repeat("0", 64)
+	}
+	e.Hash = e.retracedHash()
+	e.ChainHash = sum(e.canonical())
+	return e, tx.InsertEvent(ctx, e)
+}
+
+// AuditQuery selects events. Empty filters select everything; all given must match.
+type AuditQuery struct {
+	GroupID       *uuid.UUID // one tenant's chain, in the order of seq; nil: the whole log, in the order of pos
+	Ascending     bool       // oldest first
+	After         int64      // the seq (or pos) behind which the page begins, in its order; 0: from the beginning
+	Limit         int
+	Action        string // exactly this action
+	Area          string // any action whose first segment this is
+	ActorID       string
+	TargetID      string
+	CorrelationID string
+	IsFailure     *bool
+}
+
+// Position is the place of an event in the order of the query.
+func (q AuditQuery) Position(e AuditEvent) int64 {
+	if q.GroupID != nil {
+		return e.Seq
+	}
+	return e.Pos
+}
+
+// AuditPage is one page of the log.
+type AuditPage struct {
+	Items []AuditEvent
+	Next  int64 // where the next page begins; 0: there is none
+}
+
+// Audit reads a page of the log. In ascending order there is always a next page, which may be empty now: that is how to follow
+// the log, and it skips nothing.
+func (s *Service) Audit(ctx context.Context, q AuditQuery) (AuditPage, error) {
+	limit := q.Limit
+	q.Limit++
+	events, err := s.Events(ctx, q)
+	if err != nil {
+		return AuditPage{}, err
+	}
+	if len(events) == 0 && q.GroupID != nil && *q.GroupID != uuid.Nil {
+		if err := s.knownGroup(ctx, *q.GroupID); err != nil {
+			return AuditPage{}, err
+		}
+	}
+	page := AuditPage{Items: events}
+	if len(events) > limit {
+		page.Items = events[:limit]
+		page.Next = q.Position(page.Items[limit-1])
+	} else if q.Ascending {
+		page.Next = q.After
+		if len(events) > 0 {
+			page.Next = q.Position(events[len(events)-1])
+		}
+	}
+	return page, nil
+}
+
+// knownGroup refuses a group that is neither a tenant nor has ever had an event: a deleted tenant's log stays readable.
+func (s *Service) knownGroup(ctx context.Context, id uuid.UUID) error {
+	if _, err := s.Tenant(ctx, id); err == nil {
+		return nil
+	}
+	any, err := s.Events(ctx, AuditQuery{GroupID: &id, Limit: 1})
+	if err != nil || len(any) > 0 {
+		return err
+	}
+	return inParameter(notFound(CodeTenantNotFound, "tenant"), "tenant_id")
+}
+
+// Event reads one event by its id.
+func (s *Service) Event(ctx context.Context, id uuid.UUID) (AuditEvent, error) {
+	e, err := s.Reader.Event(ctx, id)
+	return e, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeEventNotFound, "audit event")})
+}
+
+// ActionFilter reads the text of an action filter, "a.b" or "a.*", into q. A '*' stands only behind the first segment.
+func (q *AuditQuery) ActionFilter(text string) error {
+	area, isArea := strings.CutSuffix(text, ".*")
+	switch {
+	case isArea && actionPattern.MatchString(area) && !strings.Contains(area, ".") && utf8.RuneCountInString(area) <= MaxID:
+		q.Area = area
+	case !isArea && actionPattern.MatchString(text) && len(text) <= MaxID:
+		q.Action = text
+	default:
+		return fmt.Errorf("must be an action, or its first segment and '.*'")
+	}
+	return nil
+}

@@ -1,0 +1,26 @@
+// Package registry is the domain: tenants, the catalogue, entitlements, API keys and the audit log, their rules, the use
+// cases that change them, and the Store those need. It knows no HTTP, no SQL and no environment, and imports nothing else
+// of this project.
+//
+// # How a change runs
+//
+// Every use case that changes state goes through one function, change: it opens a transaction, the use case locks its
+// tenant, checks its rule and writes, and must return the audit event of what it did. The event is the last thing written
+// before the commit, under the audit lock. So a change without an event does not compile, and an event without its change
+// cannot be read.
+//
+// # States
+//
+//	tenant    trial ──activate──▶ active ──cancel──▶ frozen
+//	request   pending ──▶ approved | rejected | cancelled
+//
+// The state of an entitlement (scheduled, trialing, active, expired, revoked) is computed from the clock at every read and
+// stored nowhere.
+//
+// # The audit chain
+//
+// Events belong to a group: a tenant's id, or the nil UUID for the platform itself. In each group seq counts from 1 without
+// a gap, and chain_hash is the SHA-256 of the event's canonical JSON (RFC 8785: members sorted, no white space) without
+// chain_hash itself and without members that are unset, with prev_chain_hash being the chain_hash of seq - 1, or 64 zeros
+// for the first. Times are written in UTC with six decimals. See Example_chain for a vector that sha256sum reproduces.
+package registry

@@ -1,0 +1,245 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Source is by what a tenant is entitled to a product.
+type Source string
+
+// The sources of an entitlement, in the order in which their configuration wins.
+const (
+	SourceGrant   Source = "grant"
+	SourcePlan    Source = "plan"
+	SourceRequest Source = "request"
+	SourceTrial   Source = "trial"
+)
+
+var sourceOrder = []Source{SourceGrant, SourcePlan, SourceRequest, SourceTrial}
+
+// Limits bound what a tenant may use of a product, by name; nil means unlimited.
+type Limits map[string]*int64
+
+// Config is a product's configuration for a tenant: a JSON object.
+type Config map[string]any
+
+// Entitlement is one source by which a tenant may use a product for a time.
+type Entitlement struct {
+	ID        uuid.UUID
+	TenantID  uuid.UUID
+	Product   string
+	Source    Source
+	StartsAt  time.Time
+	EndsAt    *time.Time // exclusive; nil means open-ended
+	RevokedAt *time.Time
+	Limits    Limits
+	Config    Config
+	RequestID *uuid.UUID // the request that led to it
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// EntitlementState is where an entitlement stands at one instant; it is computed, never stored.
+type EntitlementState string
+
+// The states of an entitlement, the strongest first.
+const (
+	StateActive    EntitlementState = "active"    // live, and no trial
+	StateTrialing  EntitlementState = "trialing"  // live, by a trial
+	StateScheduled EntitlementState = "scheduled" // begins later
+	StateExpired   EntitlementState = "expired"   // ended
+	StateRevoked   EntitlementState = "revoked"   // taken back
+)
+
+var stateOrder = []EntitlementState{StateActive, StateTrialing, StateScheduled, StateExpired, StateRevoked}
+
+// StateAt is the state at an instant: it begins at StartsAt and has ended at EndsAt.
+func (e Entitlement) StateAt(now time.Time) EntitlementState {
+	switch {
+	case e.RevokedAt != nil && !now.Before(*e.RevokedAt):
+		return StateRevoked
+	case now.Before(e.StartsAt):
+		return StateScheduled
+	case e.EndsAt != nil && !now.Before(*e.EndsAt):
+		return StateExpired
+	case e.Source == SourceTrial:
+		return StateTrialing
+	}
+	return StateActive
+}
+
+// live tells whether the entitlement counts at an instant.
+func (e Entitlement) live(now time.Time) bool {
+	state := e.StateAt(now)
+	return state == StateActive || state == StateTrialing
+}
+
+// nextChange is the first instant after now at which the clock alone changes the state.
+func (e Entitlement) nextChange(now time.Time) *time.Time {
+	switch state := e.StateAt(now); {
+	case state == StateScheduled:
+		return &e.StartsAt
+	case state == StateActive, state == StateTrialing:
+		return e.EndsAt
+	}
+	return nil
+}
+
+// Reason says in one word why a tenant is entitled or not.
+type Reason string
+
+// The reasons of an answer.
+const (
+	ReasonActive       Reason = "active"
+	ReasonTrialing     Reason = "trialing"
+	ReasonTenantFrozen Reason = "tenant_frozen"
+	ReasonScheduled    Reason = "scheduled"
+	ReasonExpired      Reason = "expired"
+	ReasonRevoked      Reason = "revoked"
+	ReasonNone         Reason = "no_entitlement"
+)
+
+// ProductEntitlement is everything that a tenant has of one product, put together.
+type ProductEntitlement struct {
+	Product    string
+	Entitled   bool // the answer: the tenant may use the product now
+	Reason     Reason
+	State      EntitlementState // the strongest of the sources, whatever the tenant's status; empty if there are none
+	ValidUntil *time.Time       // the next instant at which the clock changes any of this; nil: never
+	Limits     Limits           // of the live sources together: the larger wins, nil is unlimited
+	Config     Config           // of the live sources together: by member, grant before plan before request before trial
+	Sources    []Entitlement    // in the order of creation
+}
+
+// evaluate puts the sources of one tenant for one product together as of an instant. It is a pure function: the same sources
+// give another answer at another time.
+func evaluate(t TenantStatus, product string, sources []Entitlement, now time.Time) ProductEntitlement {
+	p := ProductEntitlement{Product: product, Reason: ReasonNone, Limits: Limits{}, Config: Config{}, Sources: sources}
+	var live []Entitlement
+	for _, e := range sources {
+		p.State = strongest(p.State, e.StateAt(now))
+		p.ValidUntil = earliest(p.ValidUntil, e.nextChange(now))
+		if e.live(now) {
+			live = append(live, e)
+		}
+	}
+	if p.State != "" {
+		p.Reason = Reason(p.State)
+	}
+	if t == StatusFrozen {
+		p.Reason = ReasonTenantFrozen
+		return p
+	}
+	p.Entitled = len(live) > 0
+	slices.SortStableFunc(live, func(a, b Entitlement) int {
+		return cmp.Compare(slices.Index(sourceOrder, a.Source), slices.Index(sourceOrder, b.Source))
+	})
+	for _, e := range live {
+		p.Limits.union(e.Limits)
+		for name, value := range e.Config {
+			if _, set := p.Config[name]; !set {
+				p.Config[name] = value
+			}
+		}
+	}
+	return p
+}
+
+func (l Limits) union(other Limits) {
+	for name, value := range other {
+		have, set := l[name]
+		switch {
+		case !set, value == nil:
+			l[name] = value
+		case have != nil && *value > *have:
+			l[name] = value
+		}
+	}
+}
+
+func strongest(a, b EntitlementState) EntitlementState {
+	if a == "" || slices.Index(stateOrder, b) < slices.Index(stateOrder, a) {
+		return b
+	}
+	return a
+}
+
+func earliest(a, b *time.Time) *time.Time {
+	if a == nil || (b != nil && b.Before(*a)) {
+		return b
+	}
+	return a
+}
+
+// Entitlements returns what a tenant has, up to limit products whose key is after the one given, in the order of their keys,
+// and whether there are more.
+func (s *Service) Entitlements(ctx context.Context, tenant uuid.UUID, after string, limit int) ([]ProductEntitlement, bool, error) {
+	t, err := s.Tenant(ctx, tenant)
+	if err != nil {
+		return nil, false, inParameter(err, "tenant_id")
+	}
+	sources, err := s.Reader.Entitlements(ctx, tenant)
+	if err != nil {
+		return nil, false, err
+	}
+	now := s.clock()
+	items := []ProductEntitlement{}
+	for len(sources) > 0 {
+		product := sources[0].Product
+		end := slices.IndexFunc(sources, func(e Entitlement) bool { return e.Product != product })
+		if end < 0 {
+			end = len(sources)
+		}
+		if product > after {
+			if len(items) == limit {
+				return items, true, nil
+			}
+			items = append(items, evaluate(t.Status, product, sources[:end:end], now))
+		}
+		sources = sources[end:]
+	}
+	return items, false, nil
+}
+
+// Grant entitles a tenant to a product from now on, open-ended, with the product's default limits and configuration.
+func (s *Service) Grant(ctx context.Context, by Caller, tenant uuid.UUID, product string, source Source) (Entitlement, error) {
+	return change(ctx, s, by, func(tx Tx, now time.Time) (Entitlement, AuditEvent, error) {
+		t, err := lockLivingTenant(ctx, tx, tenant)
+		if err != nil {
+			return Entitlement{}, AuditEvent{}, err
+		}
+		p, err := tx.Product(ctx, product)
+		if err != nil {
+			return Entitlement{}, AuditEvent{}, refuse(err, map[error]*Error{
+				ErrNotFound: notFound(CodeProductNotFound, "product").in("/product"),
+			})
+		}
+		e := p.grant(t.ID, source, now)
+		return e, e.event("entitlement.create", Create, t), tx.InsertEntitlement(ctx, e)
+	})
+}
+
+// grant makes the entitlement of a tenant to this product. What the product's defaults are now stays with it: a later change of
+// the defaults changes no entitlement that was given.
+func (p Product) grant(tenant uuid.UUID, source Source, now time.Time) Entitlement {
+	return Entitlement{
+		ID: newID(), TenantID: tenant, Product: p.Key, Source: source, StartsAt: now,
+		Limits: maps.Clone(p.DefaultLimits), Config: maps.Clone(p.DefaultConfig), CreatedAt: now, UpdatedAt: now,
+	}
+}
+
+func (e Entitlement) event(action string, crud CRUD, t Tenant) AuditEvent {
+	return AuditEvent{
+		GroupID: t.ID, GroupName: t.Name, Action: action, CRUD: crud, Target: Party{ID: e.ID.String(), Type: "entitlement"},
+		Fields: diff(nil, map[string]any{
+			"product": e.Product, "source": e.Source, "starts_at": e.StartsAt, "ends_at": e.EndsAt,
+			"limits": e.Limits, "config": e.Config, "request_id": e.RequestID,
+		}),
+	}
+}

@@ -1,0 +1,139 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// AcmeID is the id of the tenant that sample data begins with.
+var AcmeID = uuid.MustParse("00000000-0000-0000-0000-000000000001")
+
+// Sample is what Seed made that a person wants to try.
+type Sample struct {
+	Tenant  uuid.UUID
+	LiveKey string // the text of a valid key of the tenant, of which no store has a copy
+}
+
+// Seed fills an empty store with sample data: the active tenant acme, a catalogue in which every state of a product occurs, a live
+// and a revoked key, and the audit events of three weeks. It goes through the use cases, so nothing in it could not have happened.
+// On a store that has the tenant it fails and changes nothing.
+func Seed(ctx context.Context, store Store, o Options) (Sample, error) {
+	s := New(store, o)
+	end := s.clock()
+	w := &seeding{ctx: ctx, by: Caller{Actor: Party{ID: "seed", Name: "sample data", Type: "system"}}}
+	s.now = func() time.Time { return end.Add(-w.ago) }
+	w.s = s
+
+	w.at(21*24*time.Hour, w.tenant)
+	w.at(20*24*time.Hour, w.catalogue)
+	w.at(14*24*time.Hour, w.entitlements)
+	w.at(9*24*time.Hour, w.keys)
+	for i, what := range reports {
+		w.at(time.Duration(200-20*i)*time.Hour, func() { w.report(i, what.action, what.crud) })
+	}
+	return Sample{Tenant: AcmeID, LiveKey: w.liveKey}, w.err
+}
+
+// seeding remembers the first failure, after which nothing more is done.
+type seeding struct {
+	ctx     context.Context
+	s       *Service
+	by      Caller
+	ago     time.Duration
+	liveKey string
+	err     error
+}
+
+func (w *seeding) at(ago time.Duration, do func()) {
+	w.ago = ago
+	do()
+}
+
+// try runs the next step, a minute after the one before.
+func (w *seeding) try(step func() error) {
+	if w.err == nil {
+		w.err = step()
+		w.ago -= time.Minute
+	}
+}
+
+func (w *seeding) tenant() {
+	w.try(func() error {
+		_, err := w.s.createTenant(w.ctx, w.by, AcmeID, NewTenant{Slug: "acme", Name: "Acme", Region: "eu-central", ExternalID: "crm-1001",
+			Metadata: map[string]string{"team": "platform"}})
+		return err
+	})
+	w.try(func() error { _, err := w.s.ActivateTenant(w.ctx, w.by, AcmeID); return err })
+}
+
+func (w *seeding) catalogue() {
+	for _, p := range []Product{
+		{Key: "compliance-suite", Name: "Compliance Suite", Description: "Controls, evidence and reports.", Requestable: true,
+			TrialDays: DefaultTrialDays, DefaultLimits: Limits{"seats": limit(25), "projects": nil}, DefaultConfig: Config{"retention_days": 365.0}},
+		{Key: "code-scanner", Name: "Code Scanner", Description: "Findings in every commit.", Requestable: true,
+			TrialDays: 30, DefaultLimits: Limits{"repositories": limit(10)}},
+		{Key: "consent-manager", Name: "Consent Manager", Description: "Consent banners and their records; sold through sales.", Requestable: true},
+		{Key: "insights", Name: "Insights", Description: "Usage and cost, by team.", TrialDays: DefaultTrialDays},
+		{Key: "policy-studio", Name: "Policy Studio", Description: "Policies as code.", Requestable: true, TrialDays: DefaultTrialDays},
+		{Key: "sovereign-hosting", Name: "Sovereign Hosting", Description: "A region of one's own.", Audience: Private},
+	} {
+		if p.Audience == "" {
+			p.Audience = Public
+		}
+		w.try(func() error { _, err := w.s.CreateProduct(w.ctx, w.by, p); return err })
+	}
+}
+
+func limit(n int64) *int64 { return &n }
+
+func (w *seeding) entitlements() {
+	w.try(func() error { _, err := w.s.Grant(w.ctx, w.by, AcmeID, "compliance-suite", SourcePlan); return err })
+	w.try(func() error {
+		_, err := w.s.StartTrial(w.ctx, w.by, ProductWish{TenantID: AcmeID, Product: "code-scanner"})
+		return err
+	})
+	w.try(func() error {
+		_, _, err := w.s.RequestProduct(w.ctx, w.by, ProductWish{TenantID: AcmeID, Product: "policy-studio", Message: "For twenty people, from next quarter on."})
+		return err
+	})
+}
+
+func (w *seeding) keys() {
+	w.try(func() (err error) {
+		_, w.liveKey, err = w.s.CreateAPIKey(w.ctx, w.by, NewAPIKey{TenantID: AcmeID, Name: "production", Scopes: []string{"reports:read", "reports:write"}})
+		return err
+	})
+	w.try(func() error {
+		k, _, err := w.s.CreateAPIKey(w.ctx, w.by, NewAPIKey{TenantID: AcmeID, Name: "old laptop", Environment: Test, Product: "code-scanner"})
+		if err == nil {
+			_, err = w.s.RevokeAPIKey(w.ctx, w.by, k.ID, "the laptop was lost")
+		}
+		return err
+	})
+}
+
+// reports are what acme's own services tell, one every twenty hours.
+var reports = []struct {
+	action string
+	crud   CRUD
+}{
+	{"session.login", Create}, {"document.create", Create}, {"document.share", Update}, {"session.logout", Delete},
+	{"session.login", Create}, {"member.invite", Create}, {"document.export", Read}, {"settings.update", Update},
+	{"document.delete", Delete}, {"session.login", Create},
+}
+
+// report appends an event as one of acme's own services would.
+func (w *seeding) report(i int, action string, crud CRUD) {
+	w.try(func() error {
+		_, err := w.s.RecordEvent(w.ctx, w.by, AuditEvent{
+			GroupID: AcmeID, GroupName: "Acme", Action: action, CRUD: crud,
+			Actor:    Party{ID: []string{"user-1", "user-2", "user-3"}[i%3], Type: "user"},
+			Target:   Party{ID: "portal", Type: "service"},
+			SourceIP: "192.0.2.10", Component: "portal", IsFailure: i == 4,
+			Fields: map[string]string{"channel": "web"},
+		})
+		return err
+	})
+}

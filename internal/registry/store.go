@@ -1,0 +1,148 @@
+package registry
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+)
+
+// Store remembers. Its parts are narrow, and their comments are the promises that storetest holds every implementation to.
+//
+// Of all methods: a context that has ended ends the call with an error; ids, times and texts come back as they went in (UTC,
+// microseconds, unset stays unset, an empty list or map is not nil unless it says so); values, not pointers into the store, cross
+// the border, so nothing a caller does to a result changes the store. What cannot be answered now is ErrUnavailable.
+type Store interface {
+	Reader
+	// Tx runs fn in one transaction: all of its writes are committed when it returns nil, none when it returns an error, which
+	// Tx returns. Others see nothing before the commit. fn may run more than once, so it must not keep what an earlier run did.
+	// After a write of fn failed the transaction is doomed: every later call fails, and so does Tx, even if fn returns nil.
+	// The commit is never repeated: if its outcome is unknown, Tx returns ErrUnavailable.
+	Tx(ctx context.Context, fn func(Tx) error) error
+	// Ping tells what the store is, and fails unless it can be read *and* written now.
+	Ping(ctx context.Context) (StoreStatus, error)
+}
+
+// StoreStatus is what a store says of itself.
+type StoreStatus struct {
+	Store         string // "memory" or "postgres"
+	SchemaVersion uint   // 0 where there is no schema
+}
+
+// Reader is everything that can be read. On a Store it sees what was committed; on a Tx also what that transaction wrote.
+type Reader interface {
+	TenantReader
+	CatalogReader
+	EntitlementReader
+	APIKeyReader
+	AuditReader
+}
+
+// Tx is one transaction. Its rule of locking, without exception: the tenant's row first, then the tenant's other rows, then the
+// work, and AuditHead last, directly before InsertEvent and the end.
+type Tx interface {
+	Reader
+	TenantWriter
+	CatalogWriter
+	EntitlementWriter
+	APIKeyWriter
+	AuditWriter
+}
+
+// TenantReader reads tenants.
+type TenantReader interface {
+	// Tenant returns ErrNotFound if there is none with this id.
+	Tenant(ctx context.Context, id uuid.UUID) (Tenant, error)
+	// TenantBySlug returns ErrNotFound if nobody has this slug.
+	TenantBySlug(ctx context.Context, slug string) (Tenant, error)
+}
+
+// TenantWriter writes tenants.
+type TenantWriter interface {
+	// LockTenant reads a tenant and keeps other transactions from locking or changing it until this one ends; a rival waits
+	// and then sees what this one committed. ErrNotFound if there is none.
+	LockTenant(ctx context.Context, id uuid.UUID) (Tenant, error)
+	// HoldTenant keeps a tenant from being deleted until this transaction ends; it waits for nobody who only changes it.
+	// ErrNotFound if there is none.
+	HoldTenant(ctx context.Context, id uuid.UUID) error
+	// InsertTenant returns ErrDuplicate, ErrSlugTaken or ErrOrgTaken if that is so.
+	InsertTenant(ctx context.Context, t Tenant) error
+	// UpdateTenant replaces what can change (status, name, region, external id, metadata, version, times) of the tenant with
+	// this id, and returns ErrNotFound if there is none. The slug and keycloak_org_id stay.
+	UpdateTenant(ctx context.Context, t Tenant) error
+}
+
+// CatalogReader reads products and the requests for them.
+type CatalogReader interface {
+	// Product returns ErrNotFound if there is none with this key.
+	Product(ctx context.Context, key string) (Product, error)
+	// Products returns the whole catalogue in the byte order of the keys.
+	Products(ctx context.Context) ([]Product, error)
+	// PendingRequests returns a tenant's open requests in the byte order of their product keys; of an unknown tenant none.
+	PendingRequests(ctx context.Context, tenant uuid.UUID) ([]CatalogRequest, error)
+}
+
+// CatalogWriter writes products and the requests for them.
+type CatalogWriter interface {
+	// InsertProduct returns ErrDuplicate if the key is there.
+	InsertProduct(ctx context.Context, p Product) error
+	// InsertRequest returns ErrRequestPending if the tenant has an open one for the product, ErrNoParent if the tenant or the
+	// product does not exist.
+	InsertRequest(ctx context.Context, r CatalogRequest) error
+}
+
+// EntitlementReader reads entitlements.
+type EntitlementReader interface {
+	// Entitlements returns every source of a tenant, by product key in byte order and then in the order of creation; of an
+	// unknown tenant none.
+	Entitlements(ctx context.Context, tenant uuid.UUID) ([]Entitlement, error)
+}
+
+// EntitlementWriter writes entitlements.
+type EntitlementWriter interface {
+	// InsertEntitlement returns ErrTrialExists for a second trial of one tenant and product, ErrNoParent if the tenant, the
+	// product or the request does not exist.
+	InsertEntitlement(ctx context.Context, e Entitlement) error
+}
+
+// APIKeyReader reads API keys.
+type APIKeyReader interface {
+	// APIKey returns ErrNotFound if there is none with this id.
+	APIKey(ctx context.Context, id uuid.UUID) (APIKey, error)
+	// APIKeys returns up to limit keys of a tenant, newest first, that are older than before; the nil UUID begins at the newest.
+	APIKeys(ctx context.Context, tenant, before uuid.UUID, limit int) ([]APIKey, error)
+	// CountAPIKeys counts a tenant's keys that are not revoked.
+	CountAPIKeys(ctx context.Context, tenant uuid.UUID) (int, error)
+	// KeyFacts returns, as of one instant, the key whose secret has this hash, its tenant, and the tenant's entitlements to
+	// product; if product is empty, to the product the key is bound to. ErrNotFound if there is no such key.
+	KeyFacts(ctx context.Context, hash Hash, product string) (KeyFacts, error)
+}
+
+// APIKeyWriter writes API keys.
+type APIKeyWriter interface {
+	// LockAPIKey reads a key and keeps others from changing it until this transaction ends. ErrNotFound if there is none.
+	LockAPIKey(ctx context.Context, id uuid.UUID) (APIKey, error)
+	// InsertAPIKey returns ErrDuplicate if the id or the hash is there, ErrNoParent if the tenant or the product is not.
+	InsertAPIKey(ctx context.Context, k APIKey) error
+	// UpdateAPIKey replaces what can change (name, scopes, expiry, disabled, revocation, updated_at) of the key with this id,
+	// and returns ErrNotFound if there is none.
+	UpdateAPIKey(ctx context.Context, k APIKey) error
+}
+
+// AuditReader reads the audit log.
+type AuditReader interface {
+	// Event returns ErrNotFound if there is none with this id.
+	Event(ctx context.Context, id uuid.UUID) (AuditEvent, error)
+	// Events returns up to q.Limit events that match q, in its order. An event is never before one that could be read earlier:
+	// ascending order from the last position read is a tail that skips nothing.
+	Events(ctx context.Context, q AuditQuery) ([]AuditEvent, error)
+}
+
+// AuditWriter appends to the audit log.
+type AuditWriter interface {
+	// AuditHead takes the audit lock, which nobody else gets before this transaction has ended, and returns where the log and
+	// the group stand. It is the last lock a transaction takes.
+	AuditHead(ctx context.Context, group uuid.UUID) (AuditHead, error)
+	// InsertEvent appends an event under the audit lock. ErrNoParent if its group is a tenant that does not exist, ErrDuplicate
+	// if its id, its pos or its group's seq is there.
+	InsertEvent(ctx context.Context, e AuditEvent) error
+}

@@ -1,0 +1,136 @@
+package registry
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Sizes of what callers may send, in characters unless it says bytes.
+const (
+	MaxName     = 200
+	MaxText     = 2000 // message, description, reason, href
+	MaxID       = 200  // external ids, actor and target ids, action
+	MaxScopes   = 32
+	MaxFields   = 64
+	MaxMetadata = 32
+
+	maxMetadataKey   = 64
+	maxMetadataValue = 256
+)
+
+// checks collects every violation of one command, so that a caller mends them in one go.
+type checks struct{ found []Violation }
+
+func (c *checks) add(pointer, format string, args ...any) {
+	c.found = append(c.found, Violation{Pointer: pointer, Message: fmt.Sprintf(format, args...)})
+}
+
+func (c *checks) err() error {
+	if len(c.found) == 0 {
+		return nil
+	}
+	return &Error{Kind: Invalid, Code: CodeInvalid, Detail: "The request breaks a rule; errors says which.", Violations: c.found}
+}
+
+// line checks a text of one line that people read: not blank, no control, bidirectional or zero-width characters.
+func (c *checks) line(pointer, s string, max int) {
+	switch {
+	case strings.TrimSpace(s) == "":
+		c.add(pointer, "is required and must not be blank")
+	case utf8.RuneCountInString(s) > max:
+		c.add(pointer, "must have at most %d characters", max)
+	case strings.ContainsFunc(s, unreadable):
+		c.add(pointer, "must not hold control, bidirectional or zero-width characters")
+	}
+}
+
+// optionalLine is line for a member that may be left out.
+func (c *checks) optionalLine(pointer, s string, max int) {
+	if s != "" {
+		c.line(pointer, s, max)
+	}
+}
+
+// text checks a longer text that may hold line breaks and tabs.
+func (c *checks) text(pointer, s string, max int) {
+	if utf8.RuneCountInString(s) > max {
+		c.add(pointer, "must have at most %d characters", max)
+	}
+	if strings.ContainsFunc(s, func(r rune) bool { return r != '\n' && r != '\r' && r != '\t' && unreadable(r) }) {
+		c.add(pointer, "must not hold control, bidirectional or zero-width characters")
+	}
+}
+
+// unreadable runes show nothing, or show other text than the one that is there.
+func unreadable(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029'
+}
+
+func (c *checks) metadata(pointer string, m map[string]string) {
+	c.stringMap(pointer, m, mapLimits{MaxMetadata, maxMetadataKey, maxMetadataValue})
+}
+
+type mapLimits struct{ entries, key, value int }
+
+func (c *checks) stringMap(pointer string, m map[string]string, max mapLimits) {
+	if len(m) > max.entries {
+		c.add(pointer, "must have at most %d entries", max.entries)
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		at := pointer + "/" + escapePointer(key)
+		if key == "" || utf8.RuneCountInString(key) > max.key || strings.ContainsFunc(key, unreadable) {
+			c.add(at, "must have a name of 1 to %d visible characters", max.key)
+		}
+		if utf8.RuneCountInString(m[key]) > max.value {
+			c.add(at, "must have at most %d characters", max.value)
+		}
+	}
+}
+
+// escapePointer writes a member name as a reference token of RFC 6901, cut to 64 characters.
+func escapePointer(name string) string {
+	if runes := []rune(name); len(runes) > 64 {
+		name = string(runes[:64]) + "…"
+	}
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
+
+var scopePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9:._-]{0,63}$`)
+
+func (c *checks) scopes(pointer string, scopes []string) {
+	if len(scopes) > MaxScopes {
+		c.add(pointer, "must have at most %d entries", MaxScopes)
+		return
+	}
+	seen := map[string]bool{}
+	for i, scope := range scopes {
+		at := fmt.Sprintf("%s/%d", pointer, i)
+		if !scopePattern.MatchString(scope) {
+			c.add(at, "must be 1 to 64 of a-z, 0-9, ':', '.', '_' and '-', beginning with a letter or digit")
+		} else if seen[scope] {
+			c.add(at, "must not be there twice")
+		}
+		seen[scope] = true
+	}
+}
+
+func (c *checks) environment(pointer string, env Environment) {
+	if env != Live && env != Test {
+		c.add(pointer, "must be one of live, test")
+	}
+}
+
+func (c *checks) productKey(pointer, key string) {
+	switch {
+	case key == "":
+		c.add(pointer, "is required")
+	case !validProductKey(key):
+		c.add(pointer, "must be the key of a product: 2 to 63 of a-z, 0-9 and '-', beginning with a letter or digit")
+	}
+}

@@ -1,0 +1,154 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// VerifyQuery asks whether a key is good for something. Only Key is required.
+type VerifyQuery struct {
+	Key         string
+	Product     string      // the product that asks; empty: the key's own
+	Scopes      []string    // all of them must be held, by exact match
+	Environment Environment // the one the caller serves; empty: any
+}
+
+// VerifyCode is the outcome of a verification.
+type VerifyCode string
+
+// The outcomes, in the order in which they are looked for: the first that applies is the answer.
+const (
+	Malformed         VerifyCode = "MALFORMED"
+	KeyNotFound       VerifyCode = "NOT_FOUND"
+	KeyRevoked        VerifyCode = "REVOKED"
+	KeyDisabled       VerifyCode = "DISABLED"
+	KeyExpired        VerifyCode = "EXPIRED"
+	TenantFrozen      VerifyCode = "TENANT_FROZEN"
+	NotEntitled       VerifyCode = "NOT_ENTITLED"
+	InsufficientScope VerifyCode = "INSUFFICIENT_SCOPE"
+	Valid             VerifyCode = "VALID"
+)
+
+// MaxAge is for how many seconds a caller may keep a verdict, at most.
+const MaxAge = 5
+
+// KeyFacts is what a store knows about a key: everything that a verdict is made from.
+type KeyFacts struct {
+	Key          APIKey
+	Tenant       Tenant
+	Entitlements []Entitlement // of the tenant, to the product in question
+}
+
+// Verdict is the answer to a VerifyQuery. For Malformed and KeyNotFound everything but Code and MaxAgeSeconds is unset.
+type Verdict struct {
+	Code          VerifyCode
+	KeyID         uuid.UUID
+	TenantID      uuid.UUID
+	TenantSlug    string
+	TenantStatus  TenantStatus
+	Environment   Environment
+	Scopes        []string
+	Entitlement   *ProductEntitlement // if a product was in question and the decision came that far
+	ValidUntil    *time.Time          // the next instant at which the clock alone may change the verdict; nil: never
+	MaxAgeSeconds int                 // for how long a caller may keep the verdict; never past ValidUntil
+}
+
+// Valid tells whether the key is good for what was asked.
+func (v Verdict) Valid() bool { return v.Code == Valid }
+
+// Verify says whether a key is good. A bad key is an answer, not an error; errors are an invalid query and a store that cannot
+// answer, and neither comes with a verdict.
+func (s *Service) Verify(ctx context.Context, q VerifyQuery) (Verdict, error) {
+	if err := q.validate(); err != nil {
+		return Verdict{}, err
+	}
+	hash, ok := ParseKey(q.Key)
+	if !ok {
+		return Verdict{Code: Malformed, MaxAgeSeconds: MaxAge}, nil
+	}
+	facts, err := s.KeyFacts(ctx, hash, q.Product)
+	if errors.Is(err, ErrNotFound) {
+		return Verdict{Code: KeyNotFound}, nil
+	}
+	if err != nil {
+		return Verdict{}, err
+	}
+	return decide(facts, q, s.clock()), nil
+}
+
+func (q VerifyQuery) validate() error {
+	var c checks
+	if q.Product != "" {
+		c.productKey("/product", q.Product)
+	}
+	if q.Environment != "" {
+		c.environment("/environment", q.Environment)
+	}
+	c.scopes("/scopes", q.Scopes)
+	return c.err()
+}
+
+// decide is the verdict on a key that exists. It is a pure function of its arguments, so that expiry is exact whatever was kept.
+func decide(f KeyFacts, q VerifyQuery, now time.Time) Verdict {
+	k := f.Key
+	foreign := q.Product != "" && k.Product != "" && q.Product != k.Product
+	if foreign || (q.Environment != "" && q.Environment != k.Environment) {
+		return Verdict{Code: KeyNotFound}
+	}
+	v := Verdict{
+		KeyID: k.ID, TenantID: f.Tenant.ID, TenantSlug: f.Tenant.Slug, TenantStatus: f.Tenant.Status,
+		Environment: k.Environment, Scopes: k.Scopes, MaxAgeSeconds: MaxAge,
+	}
+	switch {
+	case k.RevokedAt != nil:
+		v.Code = KeyRevoked
+		return v
+	case k.Disabled:
+		v.Code = KeyDisabled
+		return v
+	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
+		v.Code = KeyExpired
+		return v
+	case f.Tenant.Status == StatusFrozen:
+		v.Code = TenantFrozen
+		return v
+	}
+	v.ValidUntil = k.ExpiresAt
+	entitled := true
+	if product := orElse(q.Product, k.Product); product != "" {
+		e := evaluate(f.Tenant.Status, product, f.Entitlements, now)
+		v.Entitlement, v.ValidUntil, entitled = &e, earliest(v.ValidUntil, e.ValidUntil), e.Entitled
+	}
+	switch {
+	case !entitled:
+		v.Code = NotEntitled
+	case !holdsAll(k.Scopes, q.Scopes):
+		v.Code = InsufficientScope
+	default:
+		v.Code = Valid
+	}
+	v.MaxAgeSeconds = maxAge(v.ValidUntil, now)
+	return v
+}
+
+func maxAge(until *time.Time, now time.Time) int {
+	if until == nil {
+		return MaxAge
+	}
+	return min(MaxAge, int(until.Sub(now)/time.Second))
+}
+
+func holdsAll(held, asked []string) bool {
+	return !slices.ContainsFunc(asked, func(scope string) bool { return !slices.Contains(held, scope) })
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
