@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -88,7 +89,10 @@ func (s *Service) RecordEvent(ctx context.Context, by Caller, e AuditEvent) (Aud
 		written, err = appendEvent(ctx, tx, s.reported(e, by))
 		return err
 	})
-	return written, err
+	if err != nil {
+		return AuditEvent{}, err
+	}
+	return written, nil
 }
 
 var unknownGroup = &Error{
@@ -218,14 +222,15 @@ func (q AuditQuery) Position(e AuditEvent) int64 {
 // AuditPage is one page of the log.
 type AuditPage struct {
 	Items []AuditEvent
-	Next  int64 // where the next page begins; 0: there is none
+	More  bool  // there is a next page, if only later
+	Next  int64 // behind which position it begins
 }
 
 // Audit reads a page of the log. In ascending order there is always a next page, which may be empty now: that is how to follow
 // the log, and it skips nothing.
 func (s *Service) Audit(ctx context.Context, q AuditQuery) (AuditPage, error) {
 	limit := q.Limit
-	q.Limit++
+	q.Limit++ // one more tells whether there are more
 	events, err := s.Events(ctx, q)
 	if err != nil {
 		return AuditPage{}, err
@@ -235,26 +240,24 @@ func (s *Service) Audit(ctx context.Context, q AuditQuery) (AuditPage, error) {
 			return AuditPage{}, err
 		}
 	}
-	page := AuditPage{Items: events}
+	page := AuditPage{Items: events, More: q.Ascending, Next: q.After}
 	if len(events) > limit {
-		page.Items = events[:limit]
-		page.Next = q.Position(page.Items[limit-1])
-	} else if q.Ascending {
-		page.Next = q.After
-		if len(events) > 0 {
-			page.Next = q.Position(events[len(events)-1])
-		}
+		page.Items, page.More = events[:limit], true
+	}
+	if len(page.Items) > 0 {
+		page.Next = q.Position(page.Items[len(page.Items)-1])
 	}
 	return page, nil
 }
 
 // knownGroup refuses a group that is neither a tenant nor has ever had an event: a deleted tenant's log stays readable.
 func (s *Service) knownGroup(ctx context.Context, id uuid.UUID) error {
-	if _, err := s.Tenant(ctx, id); err == nil {
-		return nil
+	_, unknown := s.Reader.Tenant(ctx, id)
+	if !errors.Is(unknown, ErrNotFound) {
+		return unknown
 	}
-	any, err := s.Events(ctx, AuditQuery{GroupID: &id, Limit: 1})
-	if err != nil || len(any) > 0 {
+	events, err := s.Events(ctx, AuditQuery{GroupID: &id, Limit: 1})
+	if err != nil || len(events) > 0 {
 		return err
 	}
 	return inParameter(notFound(CodeTenantNotFound, "tenant"), "tenant_id")

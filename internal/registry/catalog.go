@@ -264,7 +264,7 @@ func (p Product) trialRefusal(has standing, now time.Time) *Error {
 	switch {
 	case has.trial != nil:
 		e := conflict(CodeTrialUsed, "The tenant has had its trial of this product.").in("/product")
-		e.Facts = map[string]any{"trial_started_at": has.trial.StartsAt, "trial_ended_at": has.trial.EndsAt}
+		e.Facts = map[string]any{"trial_started_at": FormatTime(has.trial.StartsAt), "trial_ends_at": FormatTime(*has.trial.EndsAt)}
 		return e
 	case has.granted:
 		return conflict(CodeAlreadyEntitled, "The tenant is entitled to this product.").in("/product")

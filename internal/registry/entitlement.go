@@ -59,10 +59,11 @@ const (
 
 var stateOrder = []EntitlementState{StateActive, StateTrialing, StateScheduled, StateExpired, StateRevoked}
 
-// StateAt is the state at an instant: it begins at StartsAt and has ended at EndsAt.
+// StateAt is the state at an instant: it begins at StartsAt and has ended at EndsAt. What was revoked is revoked at once, also on
+// a machine whose clock is behind that of the one that wrote RevokedAt.
 func (e Entitlement) StateAt(now time.Time) EntitlementState {
 	switch {
-	case e.RevokedAt != nil && !now.Before(*e.RevokedAt):
+	case e.RevokedAt != nil:
 		return StateRevoked
 	case now.Before(e.StartsAt):
 		return StateScheduled
@@ -115,12 +116,13 @@ type ProductEntitlement struct {
 	Limits     Limits           // of the live sources together: the larger wins, nil is unlimited
 	Config     Config           // of the live sources together: by member, grant before plan before request before trial
 	Sources    []Entitlement    // in the order of creation
+	At         time.Time        // the instant for which all of this is said
 }
 
 // evaluate puts the sources of one tenant for one product together as of an instant. It is a pure function: the same sources
 // give another answer at another time.
 func evaluate(t TenantStatus, product string, sources []Entitlement, now time.Time) ProductEntitlement {
-	p := ProductEntitlement{Product: product, Reason: ReasonNone, Limits: Limits{}, Config: Config{}, Sources: sources}
+	p := ProductEntitlement{Product: product, Reason: ReasonNone, Limits: Limits{}, Config: Config{}, Sources: sources, At: now}
 	var live []Entitlement
 	for _, e := range sources {
 		p.State = strongest(p.State, e.StateAt(now))
@@ -207,8 +209,17 @@ func (s *Service) Entitlements(ctx context.Context, tenant uuid.UUID, after stri
 	return items, false, nil
 }
 
-// Grant entitles a tenant to a product from now on, open-ended, with the product's default limits and configuration.
+// Grant entitles a tenant to a product from now on, open-ended, with the product's default limits and configuration. Source is
+// SourceGrant or SourcePlan: the others have use cases of their own.
 func (s *Service) Grant(ctx context.Context, by Caller, tenant uuid.UUID, product string, source Source) (Entitlement, error) {
+	var c checks
+	c.productKey("/product", product)
+	if source != SourceGrant && source != SourcePlan {
+		c.add("/source", "must be one of grant, plan")
+	}
+	if err := c.err(); err != nil {
+		return Entitlement{}, err
+	}
 	return change(ctx, s, by, func(tx Tx, now time.Time) (Entitlement, AuditEvent, error) {
 		t, err := lockLivingTenant(ctx, tx, tenant)
 		if err != nil {

@@ -28,6 +28,18 @@ var (
 	ErrTxDoomed = errors.New("transaction failed earlier")
 )
 
+// UnreadyError is what Ping returns of a store that answers and still must not be used: read-only, or with a schema that is missing,
+// dirty or too old. It is an ErrUnavailable.
+type UnreadyError struct {
+	Reason string // one sentence with the next step, fit to be shown to anybody
+}
+
+// Error is the reason.
+func (e *UnreadyError) Error() string { return e.Reason }
+
+// Is makes it an ErrUnavailable.
+func (e *UnreadyError) Is(target error) bool { return target == ErrUnavailable }
+
 // Kind says what sort of refusal an Error is; the edge maps it to a status.
 type Kind int
 

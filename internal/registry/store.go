@@ -18,7 +18,8 @@ type Store interface {
 	// After a write of fn failed the transaction is doomed: every later call fails, and so does Tx, even if fn returns nil.
 	// The commit is never repeated: if its outcome is unknown, Tx returns ErrUnavailable.
 	Tx(ctx context.Context, fn func(Tx) error) error
-	// Ping tells what the store is, and fails unless it can be read *and* written now.
+	// Ping tells what the store is, and fails unless it can be read *and* written now; an UnreadyError says why it must not be used
+	// although it answers.
 	Ping(ctx context.Context) (StoreStatus, error)
 }
 

@@ -1,0 +1,165 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// keyRequest is the body of POST /v1/api-keys.
+type keyRequest struct {
+	TenantID    wireID     `json:"tenant_id"`
+	Name        string     `json:"name"`
+	Environment string     `json:"environment"`
+	Product     string     `json:"product"`
+	Scopes      []wireText `json:"scopes"`
+	ExpiresAt   wireTime   `json:"expires_at"`
+}
+
+// keyBody is the record of a key.
+type keyBody struct {
+	ID           uuid.UUID            `json:"id"`
+	TenantID     uuid.UUID            `json:"tenant_id"`
+	Name         string               `json:"name"`
+	Environment  registry.Environment `json:"environment"`
+	Product      *string              `json:"product"`
+	Scopes       []string             `json:"scopes"`
+	Prefix       string               `json:"prefix"`
+	ExpiresAt    *string              `json:"expires_at"`
+	Disabled     bool                 `json:"disabled"`
+	CreatedBy    string               `json:"created_by"`
+	CreatedAt    string               `json:"created_at"`
+	UpdatedAt    string               `json:"updated_at"`
+	RevokedAt    *string              `json:"revoked_at"`
+	RevokedBy    *string              `json:"revoked_by"`
+	RevokeReason *string              `json:"revoke_reason"`
+}
+
+// createdKeyBody is the one answer that holds a key's text.
+type createdKeyBody struct {
+	keyBody
+	Key string `json:"key"`
+}
+
+func (s *Server) createAPIKey(c *call) (answer, error) {
+	var in keyRequest
+	if err := c.decode(&in); err != nil {
+		return answer{}, err
+	}
+	if !in.TenantID.given {
+		return answer{}, invalid(registry.Violation{Pointer: "/tenant_id", Message: "is required"})
+	}
+	k, text, err := s.registry.CreateAPIKey(c.ctx, c.by, registry.NewAPIKey{
+		TenantID: in.TenantID.UUID, Name: in.Name, Environment: registry.Environment(in.Environment), Product: in.Product,
+		Scopes: textList(in.Scopes), ExpiresAt: in.ExpiresAt.Time,
+	})
+	return answer{status: http.StatusCreated, body: createdKeyBody{keyOf(k), text}}, err
+}
+
+func (s *Server) apiKeys(c *call) (answer, error) {
+	tenant, limit := c.query.requiredID("tenant_id"), c.query.limit()
+	list := "api-keys:" + tenant.String()
+	before := uuid.Nil
+	if position := c.query.cursor(list); position != "" {
+		var ok bool
+		if before, ok = parseID(position); !ok {
+			c.query.badCursor()
+		}
+	}
+	if err := c.query.err(); err != nil {
+		return answer{}, err
+	}
+	keys, more, err := s.registry.APIKeys(c.ctx, tenant, before, limit)
+	if err != nil {
+		return answer{}, err
+	}
+	bodies := make([]keyBody, len(keys))
+	for i, k := range keys {
+		bodies[i] = keyOf(k)
+	}
+	return answer{status: http.StatusOK, body: pageOf(bodies, list, more, func(k keyBody) string { return k.ID.String() })}, nil
+}
+
+func keyOf(k registry.APIKey) keyBody {
+	return keyBody{
+		ID: k.ID, TenantID: k.TenantID, Name: k.Name, Environment: k.Environment, Product: optional(k.Product), Scopes: k.Scopes,
+		Prefix: k.Prefix, ExpiresAt: optionalTime(k.ExpiresAt), Disabled: k.Disabled, CreatedBy: k.CreatedBy,
+		CreatedAt: registry.FormatTime(k.CreatedAt), UpdatedAt: registry.FormatTime(k.UpdatedAt),
+		RevokedAt: optionalTime(k.RevokedAt), RevokedBy: optional(k.RevokedBy), RevokeReason: optional(k.RevokeReason),
+	}
+}
+
+func (s *Server) revokeAPIKey(c *call) (answer, error) {
+	id, err := c.pathID()
+	if err == nil {
+		err = c.noBody()
+	}
+	reason := c.query.text("reason", registry.MaxText)
+	if err == nil {
+		err = c.query.err()
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	_, err = s.registry.RevokeAPIKey(c.ctx, c.by, id, reason)
+	return answer{status: http.StatusNoContent}, err
+}
+
+// verifyRequest is the body of POST /v1/internal/api-keys/verify.
+type verifyRequest struct {
+	Key         *string    `json:"key"`
+	Product     string     `json:"product"`
+	Scopes      []wireText `json:"scopes"`
+	Environment string     `json:"environment"`
+}
+
+// verdictBody is the verdict; everything but valid, code and max_age_seconds is null for a key that nobody has.
+type verdictBody struct {
+	Valid         bool                  `json:"valid"`
+	Code          registry.VerifyCode   `json:"code"`
+	KeyID         *uuid.UUID            `json:"key_id"`
+	Tenant        *verdictTenant        `json:"tenant"`
+	Environment   *registry.Environment `json:"environment"`
+	Scopes        *[]string             `json:"scopes"`
+	Entitlement   *entitlementBody      `json:"entitlement"`
+	Secret        *string               `json:"secret"`
+	ValidUntil    *string               `json:"valid_until"`
+	MaxAgeSeconds int                   `json:"max_age_seconds"`
+}
+
+type verdictTenant struct {
+	ID     uuid.UUID             `json:"id"`
+	Slug   string                `json:"slug"`
+	Status registry.TenantStatus `json:"status"`
+}
+
+func (s *Server) verify(c *call) (answer, error) {
+	var in verifyRequest
+	if err := c.decode(&in); err != nil {
+		return answer{}, err
+	}
+	if in.Key == nil {
+		return answer{}, invalid(registry.Violation{Pointer: "/key", Message: "is required"})
+	}
+	v, err := s.registry.Verify(c.ctx, registry.VerifyQuery{
+		Key: *in.Key, Product: in.Product, Scopes: textList(in.Scopes), Environment: registry.Environment(in.Environment),
+	})
+	return answer{status: http.StatusOK, body: verdictOf(v)}, err
+}
+
+func verdictOf(v registry.Verdict) verdictBody {
+	b := verdictBody{Valid: v.Valid(), Code: v.Code, MaxAgeSeconds: v.MaxAgeSeconds}
+	if v.KeyID == uuid.Nil {
+		return b
+	}
+	b.KeyID, b.Environment, b.Scopes, b.Secret = &v.KeyID, &v.Environment, &v.Scopes, optional("current")
+	b.Tenant = &verdictTenant{ID: v.TenantID, Slug: v.TenantSlug, Status: v.TenantStatus}
+	b.ValidUntil = optionalTime(v.ValidUntil)
+	if v.Entitlement != nil {
+		e := entitlementOf(*v.Entitlement)
+		b.Entitlement = &e
+	}
+	return b
+}

@@ -1,0 +1,208 @@
+package server
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// eventRequest is the body of POST /v1/audit.
+type eventRequest struct {
+	Action        string              `json:"action"`
+	CRUD          string              `json:"crud"`
+	Group         *groupRequest       `json:"group"`
+	Actor         *partyRequest       `json:"actor"`
+	Target        *partyRequest       `json:"target"`
+	SourceIP      string              `json:"source_ip"`
+	Description   string              `json:"description"`
+	IsFailure     bool                `json:"is_failure"`
+	IsAnonymous   bool                `json:"is_anonymous"`
+	Fields        map[string]wireText `json:"fields"`
+	Component     string              `json:"component"`
+	Version       string              `json:"version"`
+	ExternalID    string              `json:"external_id"`
+	Metadata      map[string]wireText `json:"metadata"`
+	Created       wireTime            `json:"created"`
+	CorrelationID string              `json:"correlation_id"`
+}
+
+type groupRequest struct {
+	ID   wireID `json:"id"`
+	Name string `json:"name"`
+}
+
+type partyRequest struct {
+	ID     string              `json:"id"`
+	Name   string              `json:"name"`
+	Href   string              `json:"href"`
+	Type   string              `json:"type"`
+	Fields map[string]wireText `json:"fields"`
+}
+
+// eventBody is an event as every answer shows it.
+type eventBody struct {
+	ID            uuid.UUID          `json:"id"`
+	Seq           int64              `json:"seq"`
+	Action        string             `json:"action"`
+	CRUD          registry.CRUD      `json:"crud"`
+	Group         *groupBody         `json:"group"`
+	Actor         *partyBody         `json:"actor"`
+	Target        *partyBody         `json:"target"`
+	SourceIP      *string            `json:"source_ip"`
+	Description   *string            `json:"description"`
+	IsFailure     bool               `json:"is_failure"`
+	IsAnonymous   bool               `json:"is_anonymous"`
+	Fields        *map[string]string `json:"fields"`
+	Component     *string            `json:"component"`
+	Version       *string            `json:"version"`
+	ExternalID    *string            `json:"external_id"`
+	Metadata      *map[string]string `json:"metadata"`
+	Created       string             `json:"created"`
+	Received      string             `json:"received"`
+	CorrelationID *string            `json:"correlation_id"`
+	Hash          string             `json:"hash"`
+	PrevChainHash string             `json:"prev_chain_hash"`
+	ChainHash     string             `json:"chain_hash"`
+}
+
+type groupBody struct {
+	ID   uuid.UUID `json:"id"`
+	Name *string   `json:"name"`
+}
+
+type partyBody struct {
+	ID     string             `json:"id"`
+	Name   *string            `json:"name"`
+	Href   *string            `json:"href"`
+	Type   *string            `json:"type"`
+	Fields *map[string]string `json:"fields"`
+}
+
+func (s *Server) recordEvent(c *call) (answer, error) {
+	var in eventRequest
+	if err := c.decode(&in); err != nil {
+		return answer{}, err
+	}
+	e, err := in.event()
+	if err != nil {
+		return answer{}, err
+	}
+	e, err = s.registry.RecordEvent(c.ctx, c.by, e)
+	return answer{status: http.StatusCreated, location: "/v1/audit/" + e.ID.String(), body: struct {
+		ID   uuid.UUID `json:"id"`
+		Hash string    `json:"hash"`
+	}{e.ID, e.Hash}}, err
+}
+
+// event translates the body. What is there without its id cannot be told from what is absent further on, so that is refused here.
+func (in eventRequest) event() (registry.AuditEvent, error) {
+	e := registry.AuditEvent{
+		Action: in.Action, CRUD: registry.CRUD(in.CRUD), Actor: in.Actor.party(), Target: in.Target.party(), SourceIP: in.SourceIP,
+		Description: in.Description, IsFailure: in.IsFailure, IsAnonymous: in.IsAnonymous, Fields: textMap(in.Fields),
+		Component: in.Component, Version: in.Version, ExternalID: in.ExternalID, Metadata: textMap(in.Metadata),
+		CorrelationID: in.CorrelationID,
+	}
+	if in.Created.Time != nil {
+		e.Created = *in.Created.Time
+	}
+	var missing []registry.Violation
+	if in.Group != nil {
+		e.GroupID, e.GroupName = in.Group.ID.UUID, in.Group.Name
+		if e.GroupID == uuid.Nil {
+			missing = append(missing, registry.Violation{Pointer: "/group/id", Message: "must be the id of a tenant"})
+		}
+	}
+	for pointer, p := range map[string]*partyRequest{"/actor/id": in.Actor, "/target/id": in.Target} {
+		if p != nil && p.ID == "" {
+			missing = append(missing, registry.Violation{Pointer: pointer, Message: "is required"})
+		}
+	}
+	if missing != nil {
+		return e, invalid(missing...)
+	}
+	return e, nil
+}
+
+func (p *partyRequest) party() registry.Party {
+	if p == nil {
+		return registry.Party{}
+	}
+	return registry.Party{ID: p.ID, Name: p.Name, Href: p.Href, Type: p.Type, Fields: textMap(p.Fields)}
+}
+
+func (s *Server) audit(c *call) (answer, error) {
+	q := registry.AuditQuery{
+		GroupID: c.query.id("tenant_id"), Ascending: c.query.oneOf("order", "desc", "asc") == "asc", Limit: c.query.limit(),
+		ActorID: c.query.text("actor_id", registry.MaxID), TargetID: c.query.text("target_id", registry.MaxID),
+		CorrelationID: c.query.text("correlation_id", registry.MaxID), IsFailure: c.query.flag("is_failure"),
+	}
+	if action := c.query.text("action", registry.MaxID); action != "" {
+		if err := q.ActionFilter(action); err != nil {
+			c.query.add("action", err.Error())
+		}
+	}
+	list := "audit:" + strconv.FormatBool(q.Ascending) + ":" + scopeName(q.GroupID)
+	if position := c.query.cursor(list); position != "" {
+		var err error
+		if q.After, err = strconv.ParseInt(position, 10, 64); err != nil || q.After < 0 {
+			c.query.badCursor()
+		}
+	}
+	if err := c.query.err(); err != nil {
+		return answer{}, err
+	}
+	found, err := s.registry.Audit(c.ctx, q)
+	if err != nil {
+		return answer{}, err
+	}
+	p := page[eventBody]{Items: make([]eventBody, len(found.Items))}
+	for i, e := range found.Items {
+		p.Items[i] = eventOf(e)
+	}
+	if found.More {
+		next := sealCursor(list, strconv.FormatInt(found.Next, 10))
+		p.NextCursor = &next
+	}
+	return answer{status: http.StatusOK, body: p}, nil
+}
+
+func (s *Server) auditEvent(c *call) (answer, error) {
+	id, err := c.pathID()
+	if err != nil {
+		return answer{}, err
+	}
+	e, err := s.registry.Event(c.ctx, id)
+	return answer{status: http.StatusOK, body: eventOf(e)}, err
+}
+
+func eventOf(e registry.AuditEvent) eventBody {
+	b := eventBody{
+		ID: e.ID, Seq: e.Seq, Action: e.Action, CRUD: e.CRUD, Actor: partyOf(e.Actor), Target: partyOf(e.Target),
+		SourceIP: optional(e.SourceIP), Description: optional(e.Description), IsFailure: e.IsFailure, IsAnonymous: e.IsAnonymous,
+		Fields: optionalMap(e.Fields), Component: optional(e.Component), Version: optional(e.Version), ExternalID: optional(e.ExternalID),
+		Metadata: optionalMap(e.Metadata), Created: registry.FormatTime(e.Created), Received: registry.FormatTime(e.Received),
+		CorrelationID: optional(e.CorrelationID), Hash: e.Hash, PrevChainHash: e.PrevChainHash, ChainHash: e.ChainHash,
+	}
+	if e.GroupID != uuid.Nil {
+		b.Group = &groupBody{ID: e.GroupID, Name: optional(e.GroupName)}
+	}
+	return b
+}
+
+func partyOf(p registry.Party) *partyBody {
+	if p.ID == "" {
+		return nil
+	}
+	return &partyBody{ID: p.ID, Name: optional(p.Name), Href: optional(p.Href), Type: optional(p.Type), Fields: optionalMap(p.Fields)}
+}
+
+// optionalMap keeps a map that is unset apart from one that is empty.
+func optionalMap(m map[string]string) *map[string]string {
+	if m == nil {
+		return nil
+	}
+	return &m
+}

@@ -1,0 +1,151 @@
+package server
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// call is one request as a handler sees it.
+type call struct {
+	ctx   context.Context // ends at the request's deadline; a change's does not end with the client
+	r     *http.Request
+	query *query
+	by    registry.Caller
+}
+
+// answer is what a handler has to say. Body nil means no body; raw is written as it is under contentType.
+type answer struct {
+	status      int
+	body        any
+	raw         []byte
+	contentType string // of raw
+	location    string
+	etag        string
+	cache       string // Cache-Control; no-store if empty
+}
+
+// operator is who every caller is as long as nobody has to say who they are.
+var operator = registry.Party{ID: "operator", Name: "operator", Type: "operator"}
+
+// endpoint turns a line of the route table into a handler of net/http.
+func (s *Server) endpoint(rt route) http.Handler {
+	allowed := strings.Fields(rt.params)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := exchangeOf(r)
+		x.route, x.ctx = rt.method+" "+rt.path, r.Context()
+		ctx := r.Context()
+		if rt.event != "" {
+			ctx = context.WithoutCancel(ctx)
+		}
+		ctx, cancel := context.WithTimeout(ctx, s.callTimeout)
+		defer cancel()
+		q, err := readQuery(r.URL.RawQuery, allowed)
+		if err == nil {
+			c := &call{ctx: ctx, r: r, query: q, by: registry.Caller{Actor: operator, SourceIP: peer(r), RequestID: x.requestID}}
+			var a answer
+			if a, err = rt.handle(s, c); err == nil {
+				s.write(w, r, a)
+				return
+			}
+		}
+		s.writeError(w, r, err)
+	})
+}
+
+// write sends an answer, which is encoded whole before the first byte leaves.
+func (s *Server) write(w http.ResponseWriter, r *http.Request, a answer) {
+	h := w.Header()
+	h.Set("Cache-Control", orElse(a.cache, "no-store"))
+	if a.etag != "" {
+		h.Set("ETag", a.etag)
+		if a.status == http.StatusOK && matches(r.Header.Values("If-None-Match"), a.etag) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	if a.location != "" {
+		h.Set("Location", a.location)
+	}
+	body, contentType := a.raw, a.contentType
+	if a.body != nil {
+		var err error
+		if body, err = json.Marshal(a.body, json.Deterministic(true)); err != nil {
+			s.writeError(w, r, err)
+			return
+		}
+		contentType = "application/json"
+	}
+	if contentType != "" {
+		h.Set("Content-Type", contentType)
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(body) // a client that has gone cannot be told
+}
+
+// matches tells whether an If-None-Match names this entity tag, by the weak comparison of RFC 9110.
+func matches(given []string, etag string) bool {
+	for _, header := range given {
+		for _, tag := range strings.Split(header, ",") {
+			tag = strings.TrimSpace(tag)
+			if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// peer is the address of the other end of the connection.
+func peer(r *http.Request) string {
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return addr.Addr().Unmap().WithZone("").String()
+}
+
+// pathID is the id in the path.
+func (c *call) pathID() (uuid.UUID, error) {
+	id, ok := parseID(c.r.PathValue("id"))
+	if !ok {
+		return id, invalid(registry.Violation{Parameter: "id", Message: idRule})
+	}
+	return id, nil
+}
+
+// noBody refuses a body where the route takes none, rather than to ignore what somebody meant.
+func (c *call) noBody() error {
+	var one [1]byte
+	if n, _ := io.ReadFull(c.r.Body, one[:]); n > 0 {
+		return invalid(registry.Violation{Pointer: "", Message: "there must be no body"})
+	}
+	return nil
+}
+
+const idRule = "must be a UUID of 36 characters, such as 00000000-0000-0000-0000-000000000001"
+
+// parseID takes the one form of a UUID that this API writes: 36 characters in lower or upper case, with dashes.
+func parseID(s string) (uuid.UUID, bool) {
+	if len(s) != 36 {
+		return uuid.Nil, false
+	}
+	id, err := uuid.Parse(s)
+	return id, err == nil
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}

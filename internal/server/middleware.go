@@ -1,0 +1,155 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"path"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// exchange is what is known of one request; the parts inside fill it in, the access log reads it.
+type exchange struct {
+	requestID string
+	route     string          // the pattern, never the path: a path may hold what somebody pasted there
+	ctx       context.Context // the innermost, which carries the span
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(r *http.Request) *exchange {
+	if x, ok := r.Context().Value(exchangeKey{}).(*exchange); ok {
+		return x
+	}
+	return &exchange{ctx: r.Context()}
+}
+
+var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// requestID takes the caller's id if there is exactly one and it is fit to be logged, or makes one.
+func requestID(h http.Header) string {
+	if given := h.Values("X-Request-Id"); len(given) == 1 && requestIDPattern.MatchString(given[0]) {
+		return given[0]
+	}
+	return uuid.Must(uuid.NewV7()).String()
+}
+
+// observe gives each request its id, writes one line of access log for it, and turns a panic into a problem.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		x := &exchange{requestID: requestID(r.Header), ctx: r.Context()}
+		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+		rec := &recorder{ResponseWriter: w}
+		rec.Header().Set("X-Request-Id", x.requestID)
+		rec.Header().Set("X-Content-Type-Options", "nosniff")
+		defer func() {
+			if fault := recover(); fault != nil {
+				s.recovered(rec, r, fault)
+			}
+			s.log.LogAttrs(x.ctx, accessLevel(x.route), "request",
+				slog.String("method", methodLabel(r.Method)), slog.String("route", x.route), slog.Int("status", rec.status),
+				slog.Int64("bytes", rec.bytes), slog.Float64("ms", float64(time.Since(start).Microseconds())/1000),
+				slog.String("request_id", x.requestID))
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+// recovered answers a request whose handler panicked, unless the answer has begun; then the connection is cut.
+func (s *Server) recovered(w *recorder, r *http.Request, fault any) {
+	if fault == http.ErrAbortHandler {
+		panic(fault)
+	}
+	x := exchangeOf(r)
+	s.log.ErrorContext(x.ctx, "panic", "fault", fault, "route", x.route, "request_id", x.requestID, "stack", string(debug.Stack()))
+	if w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	s.writeProblem(w, r, edgeProblem("internal", "The request could not be carried out; the log has the reason under this request id."))
+}
+
+// accessLevel keeps probes out of the log unless somebody wants to see everything.
+func accessLevel(route string) slog.Level {
+	if route == "GET /healthz" || route == "GET /readyz" {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// methodLabel keeps invented methods out of the log.
+func methodLabel(method string) string {
+	if slices.Contains(methods, method) || method == http.MethodHead {
+		return method
+	}
+	return "OTHER"
+}
+
+// canonical refuses a path that is not written in its one form: percent-encoding, doubled slashes and dots name nothing here.
+func (s *Server) canonical(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := r.URL.EscapedPath()
+		if !strings.HasPrefix(p, "/") || strings.Contains(p, "%") || path.Clean(p) != p {
+			s.writeProblem(w, r, edgeProblem("not_found", "There is nothing at this path; paths have one form, without encoded characters, doubled or trailing slashes."))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// methods are those that the API uses.
+var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// unrouted answers what no line of the table fits: 405 if another method would, else 404.
+func (s *Server) unrouted(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		exchangeOf(r).ctx = r.Context()
+		var allowed []string
+		for _, method := range methods {
+			other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+			if _, pattern := mux.Handler(other); pattern != "/" {
+				allowed = append(allowed, method)
+			}
+		}
+		if len(allowed) == 0 {
+			s.writeProblem(w, r, edgeProblem("not_found", "There is nothing at this path."))
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		s.writeProblem(w, r, edgeProblem("method_not_allowed", "This path takes "+strings.Join(allowed, ", ")+"."))
+	})
+}
+
+// recorder remembers what was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+// WriteHeader remembers the status.
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write counts what is written.
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,54 @@
+package server
+
+import (
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// Config is what a Server needs. Registry is required.
+type Config struct {
+	Registry *registry.Service
+	Logger   *slog.Logger                    // slog.Default if nil
+	Wrap     func(http.Handler) http.Handler // put directly around the mux, for telemetry; nil for none
+	Version  string                          // of the program, shown at /
+	// CallTimeout bounds what one request may wait for the store; 5 s if zero. A change goes on for this long even if its
+	// client has gone.
+	CallTimeout time.Duration
+}
+
+// Server answers the HTTP API. It is safe for concurrent use.
+type Server struct {
+	registry    *registry.Service
+	log         *slog.Logger
+	version     string
+	callTimeout time.Duration
+	draining    atomic.Bool
+	handler     http.Handler
+}
+
+// New makes a Server.
+func New(c Config) *Server {
+	s := &Server{registry: c.Registry, log: c.Logger, version: c.Version, callTimeout: c.CallTimeout}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.callTimeout == 0 {
+		s.callTimeout = 5 * time.Second
+	}
+	var routed http.Handler = s.mux()
+	if c.Wrap != nil {
+		routed = c.Wrap(routed)
+	}
+	s.handler = s.observe(s.canonical(routed))
+	return s
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Drain makes /readyz answer 503 from now on, so that no new traffic is sent here; everything else goes on.
+func (s *Server) Drain() { s.draining.Store(true) }
