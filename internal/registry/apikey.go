@@ -75,10 +75,7 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, n NewAPIKey) (API
 	if n.Environment == "" {
 		n.Environment = Live
 	}
-	if n.ExpiresAt != nil {
-		at := n.ExpiresAt.UTC().Truncate(time.Microsecond)
-		n.ExpiresAt = &at
-	}
+	n.ExpiresAt = microseconds(n.ExpiresAt)
 	if err := n.validate(s.clock()); err != nil {
 		return APIKey{}, "", err
 	}
@@ -117,9 +114,11 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, n NewAPIKey) (API
 func (s *Service) RevokeAPIKey(ctx context.Context, by Caller, id uuid.UUID, reason string) (APIKey, error) {
 	var c checks
 	c.text("", reason, MaxText)
-	if len(c.found) > 0 {
-		c.found[0] = Violation{Parameter: "reason", Message: c.found[0].Message}
-		return APIKey{}, c.err()
+	for i := range c.found {
+		c.found[i] = Violation{Parameter: "reason", Message: c.found[i].Message}
+	}
+	if err := c.err(); err != nil {
+		return APIKey{}, err
 	}
 	unknown := map[error]*Error{ErrNotFound: notFound(CodeAPIKeyNotFound, "API key")}
 	return change(ctx, s, by, func(tx Tx, now time.Time) (APIKey, AuditEvent, error) {

@@ -63,14 +63,14 @@ func (s *Service) CreateProduct(ctx context.Context, by Caller, p Product) (Prod
 	if p.TrialDays < 0 || p.TrialDays > 3650 {
 		c.add("/trial_days", "must be from 1 to 3650, or null for no trial")
 	}
+	p.DefaultLimits = normalObject(&c, "/default_limits", p.DefaultLimits)
+	p.DefaultConfig = normalObject(&c, "/default_config", p.DefaultConfig)
+	p.AvailableFrom, p.AvailableUntil = microseconds(p.AvailableFrom), microseconds(p.AvailableUntil)
+	if p.AvailableFrom != nil && p.AvailableUntil != nil && !p.AvailableUntil.After(*p.AvailableFrom) {
+		c.add("/available_until", "must be after available_from")
+	}
 	if err := c.err(); err != nil {
 		return Product{}, err
-	}
-	if p.DefaultLimits == nil {
-		p.DefaultLimits = Limits{}
-	}
-	if p.DefaultConfig == nil {
-		p.DefaultConfig = Config{}
 	}
 	return change(ctx, s, by, func(tx Tx, now time.Time) (Product, AuditEvent, error) {
 		p.CreatedAt, p.UpdatedAt = now, now
@@ -191,21 +191,21 @@ func (s *Service) offers(ctx context.Context, id uuid.UUID) (func(Product) (*Ten
 	}
 	now := s.clock()
 	return func(p Product) (*TenantOffer, bool) {
-		has := standingOf(p.Key, sources, now)
-		asked := slices.ContainsFunc(pending, func(r CatalogRequest) bool { return r.Product == p.Key })
-		visible := has.granted || has.trialing || (p.Audience == Public && p.available(now))
-		return offerOf(t, p, has, asked, now), visible
+		has := standingOf(p.Key, sources, pending, now)
+		entitled := t.Status != StatusFrozen && (has.granted || has.trialing)
+		return offerOf(t, p, has, now), entitled || (p.Audience == Public && p.available(now))
 	}, nil
 }
 
 // standing is what a tenant has of a product.
 type standing struct {
-	granted  bool         // by a live source that is no trial
-	trialing bool         // by a live trial
-	trial    *Entitlement // its trial, live or not
+	granted  bool            // by a live source that is no trial
+	trialing bool            // by a live trial
+	trial    *Entitlement    // its trial, live or not
+	request  *CatalogRequest // its open request
 }
 
-func standingOf(product string, sources []Entitlement, now time.Time) standing {
+func standingOf(product string, sources []Entitlement, pending []CatalogRequest, now time.Time) standing {
 	var has standing
 	for _, e := range sources {
 		if e.Product != product {
@@ -218,14 +218,19 @@ func standingOf(product string, sources []Entitlement, now time.Time) standing {
 			has.trial = &e
 		}
 	}
+	for _, r := range pending {
+		if r.Product == product {
+			has.request = &r
+		}
+	}
 	return has
 }
 
-func offerOf(t Tenant, p Product, has standing, asked bool, now time.Time) *TenantOffer {
+func offerOf(t Tenant, p Product, has standing, now time.Time) *TenantOffer {
 	living := t.Status != StatusFrozen
 	o := &TenantOffer{
 		CanTrial:   living && p.trialRefusal(has, now) == nil,
-		CanRequest: living && !asked && p.requestRefusal(has, now) == nil,
+		CanRequest: living && has.request == nil && p.requestRefusal(has, now) == nil,
 	}
 	switch {
 	case t.Status == StatusFrozen:
@@ -234,7 +239,7 @@ func offerOf(t Tenant, p Product, has standing, asked bool, now time.Time) *Tena
 		o.State = ProductEntitled
 	case has.trialing:
 		o.State = ProductTrialing
-	case asked:
+	case has.request != nil:
 		o.State = ProductRequested
 	case o.CanTrial:
 		o.State = ProductTrialAvailable
@@ -300,14 +305,8 @@ func (s *Service) RequestProduct(ctx context.Context, by Caller, w ProductWish) 
 		if err != nil {
 			return CatalogRequest{}, AuditEvent{}, err
 		}
-		pending, err := tx.PendingRequests(ctx, t.ID)
-		if err != nil {
-			return CatalogRequest{}, AuditEvent{}, err
-		}
-		for _, open := range pending {
-			if open.Product == p.Key {
-				return open, AuditEvent{}, errUnchanged
-			}
+		if has.request != nil {
+			return *has.request, AuditEvent{}, errUnchanged
 		}
 		if refusal := p.requestRefusal(has, now); refusal != nil {
 			return CatalogRequest{}, AuditEvent{}, refusal
@@ -362,8 +361,12 @@ func wished(ctx context.Context, tx Tx, w ProductWish, now time.Time) (Tenant, P
 	if err != nil {
 		return Tenant{}, Product{}, standing{}, err
 	}
-	has := standingOf(p.Key, sources, now)
-	known := has.granted || has.trial != nil || (p.Audience == Public && p.available(now))
+	pending, err := tx.PendingRequests(ctx, t.ID)
+	if err != nil {
+		return Tenant{}, Product{}, standing{}, err
+	}
+	has := standingOf(p.Key, sources, pending, now)
+	known := has.granted || has.trial != nil || has.request != nil || (p.Audience == Public && p.available(now))
 	if !known {
 		return Tenant{}, Product{}, standing{}, unknown
 	}

@@ -55,7 +55,7 @@ type canonicalParty struct {
 	Fields map[string]string `json:"fields,omitzero"`
 }
 
-// canonical is the event in canonical JSON (RFC 8785), without chain_hash. Two events are equal exactly if these bytes are.
+// canonical is the event in canonical JSON (RFC 8785), without pos, which never leaves the service, and without chain_hash.
 func (e AuditEvent) canonical() []byte {
 	c := canonicalEvent{
 		ID: e.ID.String(), Seq: e.Seq, Action: e.Action, CRUD: e.CRUD, Actor: e.Actor.canonical(), Target: e.Target.canonical(),

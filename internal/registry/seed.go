@@ -16,9 +16,9 @@ type Sample struct {
 	LiveKey string // the text of a valid key of the tenant, of which no store has a copy
 }
 
-// Seed fills an empty store with sample data: the active tenant acme, a catalogue in which every state of a product occurs, a live
-// and a revoked key, and the audit events of three weeks. It goes through the use cases, so nothing in it could not have happened.
-// On a store that has the tenant it fails and changes nothing.
+// Seed fills an empty store with sample data: the active tenant acme, a catalogue in which acme sees a product in every state but
+// unavailable, and one product that it does not see, a live and a revoked key, and the audit events of three weeks. It goes
+// through the use cases, so nothing in it could not have happened. On a store that has the tenant it fails and changes nothing.
 func Seed(ctx context.Context, store Store, o Options) (Sample, error) {
 	s := New(store, o)
 	end := s.clock()
@@ -77,6 +77,7 @@ func (w *seeding) catalogue() {
 		{Key: "consent-manager", Name: "Consent Manager", Description: "Consent banners and their records; sold through sales.", Requestable: true},
 		{Key: "insights", Name: "Insights", Description: "Usage and cost, by team.", TrialDays: DefaultTrialDays},
 		{Key: "policy-studio", Name: "Policy Studio", Description: "Policies as code.", Requestable: true, TrialDays: DefaultTrialDays},
+		{Key: "risk-register", Name: "Risk Register", Description: "Risks, owners and due dates.", TrialDays: 7},
 		{Key: "sovereign-hosting", Name: "Sovereign Hosting", Description: "A region of one's own.", Audience: Private},
 	} {
 		if p.Audience == "" {
@@ -90,10 +91,12 @@ func limit(n int64) *int64 { return &n }
 
 func (w *seeding) entitlements() {
 	w.try(func() error { _, err := w.s.Grant(w.ctx, w.by, AcmeID, "compliance-suite", SourcePlan); return err })
-	w.try(func() error {
-		_, err := w.s.StartTrial(w.ctx, w.by, ProductWish{TenantID: AcmeID, Product: "code-scanner"})
-		return err
-	})
+	for _, product := range []string{"code-scanner", "risk-register"} { // of 30 days and of 7: one is still running
+		w.try(func() error {
+			_, err := w.s.StartTrial(w.ctx, w.by, ProductWish{TenantID: AcmeID, Product: product})
+			return err
+		})
+	}
 	w.try(func() error {
 		_, _, err := w.s.RequestProduct(w.ctx, w.by, ProductWish{TenantID: AcmeID, Product: "policy-studio", Message: "For twenty people, from next quarter on."})
 		return err

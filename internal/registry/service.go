@@ -2,12 +2,12 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"reflect"
 	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 )
 
@@ -53,6 +53,15 @@ func (s *Service) Ping(ctx context.Context) (StoreStatus, error) { return s.stor
 
 // clock is the time as both stores can hold it: UTC, in whole microseconds.
 func (s *Service) clock() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
+
+// microseconds is a time that may be unset, as both stores can hold it.
+func microseconds(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	at := t.UTC().Truncate(time.Microsecond)
+	return &at
+}
 
 // newID makes an id whose order is the order of creation (UUIDv7).
 func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
@@ -120,7 +129,13 @@ func setField(fields map[string]string, name string, value any) {
 	if v := reflect.ValueOf(value); !v.IsValid() || v.IsZero() || (isList(v) && v.Len() == 0) {
 		return
 	}
-	text, err := json.Marshal(value)
+	switch at := value.(type) {
+	case time.Time:
+		value = FormatTime(at)
+	case *time.Time:
+		value = FormatTime(*at)
+	}
+	text, err := json.Marshal(value, json.Deterministic(true))
 	if err != nil { // the domain's own types always marshal
 		panic(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
 )
 
 // Sizes of what callers may send, in characters unless it says bytes.
@@ -21,6 +23,7 @@ const (
 
 	maxMetadataKey   = 64
 	maxMetadataValue = 256
+	maxObject        = 2048 // bytes of limits, and of config
 )
 
 // checks collects every violation of one command, so that a caller mends them in one go.
@@ -40,10 +43,14 @@ func (c *checks) err() error {
 // line checks a text of one line that people read: not blank, no control, bidirectional or zero-width characters.
 func (c *checks) line(pointer, s string, max int) {
 	switch {
+	case s == "":
+		c.add(pointer, "is required")
 	case strings.TrimSpace(s) == "":
-		c.add(pointer, "is required and must not be blank")
+		c.add(pointer, "must not be blank")
 	case utf8.RuneCountInString(s) > max:
 		c.add(pointer, "must have at most %d characters", max)
+	case !utf8.ValidString(s):
+		c.add(pointer, "must be valid UTF-8")
 	case strings.ContainsFunc(s, unreadable):
 		c.add(pointer, "must not hold control, bidirectional or zero-width characters")
 	}
@@ -58,10 +65,12 @@ func (c *checks) optionalLine(pointer, s string, max int) {
 
 // text checks a longer text that may hold line breaks and tabs.
 func (c *checks) text(pointer, s string, max int) {
-	if utf8.RuneCountInString(s) > max {
+	switch {
+	case utf8.RuneCountInString(s) > max:
 		c.add(pointer, "must have at most %d characters", max)
-	}
-	if strings.ContainsFunc(s, func(r rune) bool { return r != '\n' && r != '\r' && r != '\t' && unreadable(r) }) {
+	case !utf8.ValidString(s):
+		c.add(pointer, "must be valid UTF-8")
+	case strings.ContainsFunc(s, func(r rune) bool { return r != '\n' && r != '\r' && r != '\t' && unreadable(r) }):
 		c.add(pointer, "must not hold control, bidirectional or zero-width characters")
 	}
 }
@@ -84,21 +93,40 @@ func (c *checks) stringMap(pointer string, m map[string]string, max mapLimits) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		at := pointer + "/" + escapePointer(key)
-		if key == "" || utf8.RuneCountInString(key) > max.key || strings.ContainsFunc(key, unreadable) {
+		if key == "" || utf8.RuneCountInString(key) > max.key || !utf8.ValidString(key) || strings.ContainsFunc(key, unreadable) {
 			c.add(at, "must have a name of 1 to %d visible characters", max.key)
 		}
 		if utf8.RuneCountInString(m[key]) > max.value {
 			c.add(at, "must have at most %d characters", max.value)
+		} else if !utf8.ValidString(m[key]) || strings.ContainsRune(m[key], 0) {
+			c.add(at, "must be valid UTF-8 without NUL")
 		}
 	}
 }
 
-// escapePointer writes a member name as a reference token of RFC 6901, cut to 64 characters.
+// escapePointer writes a member name as a reference token of RFC 6901, cut to 64 characters and always valid UTF-8.
 func escapePointer(name string) string {
+	name = strings.ToValidUTF8(name, "\uFFFD")
 	if runes := []rune(name); len(runes) > 64 {
 		name = string(runes[:64]) + "…"
 	}
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
+
+// normalObject returns a JSON object as any store reads it back: never nil, its numbers without a Go type of their own.
+func normalObject[M ~map[string]V, V any](c *checks, pointer string, object M) M {
+	normal := M{}
+	text, err := json.Marshal(object)
+	if err == nil {
+		err = json.Unmarshal(text, &normal)
+	}
+	switch {
+	case err != nil:
+		c.add(pointer, "must be a JSON object")
+	case len(text) > maxObject:
+		c.add(pointer, "must be at most %d bytes of JSON", maxObject)
+	}
+	return normal
 }
 
 var scopePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9:._-]{0,63}$`)

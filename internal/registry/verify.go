@@ -113,11 +113,12 @@ func decide(f KeyFacts, q VerifyQuery, now time.Time) Verdict {
 	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
 		v.Code = KeyExpired
 		return v
-	case f.Tenant.Status == StatusFrozen:
-		v.Code = TenantFrozen
-		return v
 	}
 	v.ValidUntil = k.ExpiresAt
+	if f.Tenant.Status == StatusFrozen {
+		v.Code, v.MaxAgeSeconds = TenantFrozen, maxAge(v.ValidUntil, now)
+		return v
+	}
 	entitled := true
 	if product := orElse(q.Product, k.Product); product != "" {
 		e := evaluate(f.Tenant.Status, product, f.Entitlements, now)
