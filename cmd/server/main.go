@@ -1,0 +1,64 @@
+// Command server runs the tenant registry: `tenant-registry` serves the API, `tenant-registry healthcheck [PATH]` asks a running one
+// on this machine, `tenant-registry seed` fills an empty development database with sample data.
+//
+// Exit codes: 0 it ended as asked, 1 it failed (one sentence on standard error says why and what to do next), 2 the
+// arguments or the environment are not usable.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker: -X main.version=v1.2.3.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+const usage = `usage: tenant-registry                     serve the API
+       tenant-registry healthcheck [PATH]  ask the server on this machine; PATH is /healthz unless given
+       tenant-registry seed                put sample data into an empty development database
+`
+
+// run is the program with the operating system as its arguments; it returns the exit code.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	command := "serve"
+	if len(args) > 0 {
+		command = args[0]
+	}
+	switch {
+	case command == "serve" && len(args) <= 1:
+		return fail(stderr, serve(ctx, getenv, stdout, stderr))
+	case command == "healthcheck" && len(args) <= 2:
+		return fail(stderr, healthcheck(ctx, args[1:], getenv))
+	case command == "seed" && len(args) == 1:
+		return fail(stderr, seed(ctx, getenv, stdout))
+	case command == "help" || command == "-h" || command == "--help":
+		fmt.Fprint(stdout, usage)
+		return 0
+	}
+	fmt.Fprint(stderr, usage)
+	return 2
+}
+
+// unusable is an environment that the program refuses to start with.
+type unusable struct{ error }
+
+func fail(stderr io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "tenant-registry: %v\n", err)
+	if _, ok := err.(unusable); ok {
+		return 2
+	}
+	return 1
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/breakpilot/tenant-registry/internal/config"
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/server"
+	"github.com/breakpilot/tenant-registry/internal/telemetry"
+)
+
+// Time limits of the HTTP server. A handler has its own deadline, which is shorter than writeTimeout.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	shutdownTimeout   = 20 * time.Second
+	maxHeaderBytes    = 32 << 10
+)
+
+// serve runs the API until ctx ends, and then drains it.
+func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error {
+	cfg, err := config.Load(getenv)
+	if err != nil {
+		return unusable{err}
+	}
+	tel, err := telemetry.Setup(ctx, telemetry.Options{
+		ServiceVersion: version, Getenv: getenv, LogOutput: stderr, LogFormat: cfg.LogFormat, LogLevel: cfg.LogLevel,
+		Prometheus: cfg.AdminAddr != "",
+	})
+	if err != nil {
+		return unusable{err}
+	}
+	defer flush(tel)
+	log := tel.Logger()
+	store, err := openStore(ctx, cfg, tel)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	sample, err := store.sample(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	api := server.New(server.Config{
+		Registry: registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version}),
+		Logger:   log, Wrap: tel.Wrap, Version: version,
+	})
+	listener, err := listen(cfg.Addr)
+	if err != nil {
+		return err
+	}
+	stopAdmin, err := serveAdmin(cfg.AdminAddr, tel.AdminHandler(), log)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer stopAdmin()
+	web := httpServer(api, log)
+	ended := make(chan error, 1)
+	go func() { ended <- web.Serve(listener) }()
+	greet(stdout, cfg, baseURL(listener), sample)
+	select {
+	case err := <-ended:
+		return fmt.Errorf("the listener ended: %w", err)
+	case <-ctx.Done():
+	}
+	return drain(api, web, cfg.DrainDelay, log)
+}
+
+func httpServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, DisableGeneralOptionsHandler: true,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// drain first makes /readyz say no, so that new traffic goes elsewhere, and only then stops listening; what has begun is finished.
+func drain(api *server.Server, web *http.Server, delay time.Duration, log *slog.Logger) error {
+	log.Info("draining", "delay", delay.String())
+	api.Drain()
+	time.Sleep(delay)
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if err := web.Shutdown(ctx); err != nil {
+		return fmt.Errorf("requests were still running %s after the listener closed: %w", shutdownTimeout, err)
+	}
+	log.Info("drained")
+	return nil
+}
+
+func flush(tel *telemetry.Telemetry) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := tel.Shutdown(ctx); err != nil {
+		tel.Logger().Warn("telemetry was not flushed", "error", err)
+	}
+}
+
+func listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("the address %s is taken: end what listens there or set ADDR, such as ADDR=:8091", addr)
+	case err != nil:
+		return nil, fmt.Errorf("cannot listen on %s, set ADDR to an address of this machine: %w", addr, err)
+	}
+	return l, nil
+}
+
+// serveAdmin serves metrics and profiles on an address of their own, and returns how to end that.
+func serveAdmin(addr string, handler http.Handler, log *slog.Logger) (func(), error) {
+	if addr == "" {
+		return func() {}, nil
+	}
+	l, err := listen(addr)
+	if err != nil {
+		return nil, fmt.Errorf("ADMIN_ADDR: %w", err)
+	}
+	admin := httpServer(handler, log)
+	admin.WriteTimeout = 2 * time.Minute // a CPU profile takes its time
+	go func() { _ = admin.Serve(l) }()
+	return func() { _ = admin.Close() }, nil
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/breakpilot/tenant-registry/internal/config"
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/store/memory"
+	"github.com/breakpilot/tenant-registry/internal/store/postgres"
+	"github.com/breakpilot/tenant-registry/internal/telemetry"
+	"github.com/breakpilot/tenant-registry/migrations"
+)
+
+// openedStore is the store that DATABASE_URL picks.
+type openedStore struct {
+	registry.Store
+	Close  func()
+	memory bool
+}
+
+func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry) (openedStore, error) {
+	if !cfg.DatabaseURL.Set() {
+		return openedStore{Store: memory.New(), Close: func() {}, memory: true}, nil
+	}
+	pg, err := postgres.Open(ctx, postgres.Config{
+		DSN: cfg.DatabaseURL.Reveal(), MaxConns: int32(cfg.MaxConns), SchemaVersion: migrations.Latest(),
+		Tracer: tel.PgxTracer(), Logger: tel.Logger(),
+	})
+	if err != nil {
+		return openedStore{}, err
+	}
+	if err := tel.ObservePool(pg.Pool()); err != nil {
+		pg.Close()
+		return openedStore{}, err
+	}
+	return openedStore{Store: pg, Close: pg.Close}, nil
+}
+
+// sample fills the in-memory store, which is empty at every start.
+func (s openedStore) sample(ctx context.Context, cfg config.Config) (registry.Sample, error) {
+	if !s.memory {
+		return registry.Sample{}, nil
+	}
+	return registry.Seed(ctx, s, registry.Options{MaxKeys: cfg.MaxKeys, Version: version})
+}
+
+// seed puts the sample data of the in-memory store into a development database.
+func seed(ctx context.Context, getenv func(string) string, stdout io.Writer) error {
+	cfg, err := config.Load(getenv)
+	if err != nil {
+		return unusable{err}
+	}
+	if cfg.Env != "dev" || !cfg.DatabaseURL.Set() {
+		return unusable{errors.New("seed needs APP_ENV=dev and DATABASE_URL, the DSN of a database that was migrated")}
+	}
+	pg, err := postgres.Open(ctx, postgres.Config{DSN: cfg.DatabaseURL.Reveal(), SchemaVersion: migrations.Latest()})
+	if err != nil {
+		return err
+	}
+	defer pg.Close()
+	sample, err := registry.Seed(ctx, pg, registry.Options{Version: version})
+	switch {
+	case errors.Is(err, registry.ErrDuplicate):
+		return errors.New("the database has the tenant acme already; nothing was changed")
+	case err != nil:
+		return fmt.Errorf("the sample data could not be written; was the database migrated (make migrate-up)? %w", err)
+	}
+	_, err = fmt.Fprintf(stdout, "tenant   acme %s\nAPI key  %s\n", sample.Tenant, sample.LiveKey)
+	return err
+}
