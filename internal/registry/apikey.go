@@ -81,7 +81,7 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, n NewAPIKey) (API
 	}
 	text := newKeyText(n.Environment)
 	k, err := change(ctx, s, by, func(tx Tx, now time.Time) (APIKey, AuditEvent, error) {
-		t, err := lockLivingTenant(ctx, tx, n.TenantID)
+		t, err := lockLivingTenant(ctx, tx, by, n.TenantID)
 		if err != nil {
 			return APIKey{}, AuditEvent{}, err
 		}
@@ -126,6 +126,9 @@ func (s *Service) RevokeAPIKey(ctx context.Context, by Caller, id uuid.UUID, rea
 		if err != nil {
 			return APIKey{}, AuditEvent{}, refuse(err, unknown)
 		}
+		if !by.Scope.tenant(found.TenantID) {
+			return APIKey{}, AuditEvent{}, notFound(CodeAPIKeyNotFound, "API key")
+		}
 		t, err := tx.LockTenant(ctx, found.TenantID)
 		if err != nil { // a tenant that is gone took its keys along
 			return APIKey{}, AuditEvent{}, refuse(err, unknown)
@@ -145,11 +148,11 @@ func (s *Service) RevokeAPIKey(ctx context.Context, by Caller, id uuid.UUID, rea
 
 // APIKeys returns up to limit keys of a tenant, newest first, that are older than before (the nil UUID: from the newest), and
 // whether there are more.
-func (s *Service) APIKeys(ctx context.Context, tenant, before uuid.UUID, limit int) ([]APIKey, bool, error) {
-	if _, err := s.Tenant(ctx, tenant); err != nil {
+func (s *Service) APIKeys(ctx context.Context, by Caller, tenant, before uuid.UUID, limit int) ([]APIKey, bool, error) {
+	if _, err := s.Tenant(ctx, by, tenant); err != nil {
 		return nil, false, inParameter(err, "tenant_id")
 	}
-	keys, err := s.Reader.APIKeys(ctx, tenant, before, limit+1)
+	keys, err := s.store.APIKeys(ctx, tenant, before, limit+1)
 	if err != nil {
 		return nil, false, err
 	}

@@ -228,10 +228,13 @@ type AuditPage struct {
 
 // Audit reads a page of the log. In ascending order there is always a next page, which may be empty now: that is how to follow
 // the log, and it skips nothing.
-func (s *Service) Audit(ctx context.Context, q AuditQuery) (AuditPage, error) {
+func (s *Service) Audit(ctx context.Context, by Caller, q AuditQuery) (AuditPage, error) {
+	if err := by.Scope.audit(q.GroupID); err != nil {
+		return AuditPage{}, err
+	}
 	limit := q.Limit
 	q.Limit++ // one more tells whether there are more
-	events, err := s.Events(ctx, q)
+	events, err := s.store.Events(ctx, q)
 	if err != nil {
 		return AuditPage{}, err
 	}
@@ -252,11 +255,11 @@ func (s *Service) Audit(ctx context.Context, q AuditQuery) (AuditPage, error) {
 
 // knownGroup refuses a group that is neither a tenant nor has ever had an event: a deleted tenant's log stays readable.
 func (s *Service) knownGroup(ctx context.Context, id uuid.UUID) error {
-	_, unknown := s.Reader.Tenant(ctx, id)
+	_, unknown := s.store.Tenant(ctx, id)
 	if !errors.Is(unknown, ErrNotFound) {
 		return unknown
 	}
-	events, err := s.Events(ctx, AuditQuery{GroupID: &id, Limit: 1})
+	events, err := s.store.Events(ctx, AuditQuery{GroupID: &id, Limit: 1})
 	if err != nil || len(events) > 0 {
 		return err
 	}
@@ -264,9 +267,15 @@ func (s *Service) knownGroup(ctx context.Context, id uuid.UUID) error {
 }
 
 // Event reads one event by its id.
-func (s *Service) Event(ctx context.Context, id uuid.UUID) (AuditEvent, error) {
-	e, err := s.Reader.Event(ctx, id)
-	return e, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeEventNotFound, "audit event")})
+func (s *Service) Event(ctx context.Context, by Caller, id uuid.UUID) (AuditEvent, error) {
+	e, err := s.store.Event(ctx, id)
+	if err == nil && by.Scope.audit(&e.GroupID) != nil {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return AuditEvent{}, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeEventNotFound, "audit event")})
+	}
+	return e, nil
 }
 
 // ActionFilter reads the text of an action filter, "a.b" or "a.*", into q. A '*' stands only behind the first segment.

@@ -145,29 +145,33 @@ type TenantOffer struct {
 	CanRequest bool // a request would be taken
 }
 
-// Catalog returns up to limit products whose key is after the one given, in the order of their keys, and whether there are more.
-// With a tenant it holds what that tenant may see (what is public and available, and what it is entitled to); without, everything.
-func (s *Service) Catalog(ctx context.Context, tenant *uuid.UUID, after string, limit int) ([]CatalogItem, bool, error) {
-	products, err := s.Products(ctx)
+// Catalog returns a page of the products in the order of their keys, and whether there are more.
+// With a tenant it holds what that tenant may see (what is public and available, and what it is entitled to); without, everything
+// for an operator, and what is public and available for others.
+func (s *Service) Catalog(ctx context.Context, by Caller, tenant *uuid.UUID, from Start) ([]CatalogItem, bool, error) {
+	products, err := s.store.Products(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	offer := func(Product) (*TenantOffer, bool) { return nil, true }
+	now := s.clock()
+	offer := func(p Product) (*TenantOffer, bool) {
+		return nil, by.Scope.Operator || (p.Audience == Public && p.available(now))
+	}
 	if tenant != nil {
-		if offer, err = s.offers(ctx, *tenant); err != nil {
+		if offer, err = s.offers(ctx, by, *tenant); err != nil {
 			return nil, false, err
 		}
 	}
 	items := []CatalogItem{}
 	for _, p := range products {
-		if p.Key <= after {
+		if p.Key <= from.After {
 			continue
 		}
 		forTenant, visible := offer(p)
 		if !visible {
 			continue
 		}
-		if len(items) == limit {
+		if len(items) == from.Limit {
 			return items, true, nil
 		}
 		items = append(items, CatalogItem{p, forTenant})
@@ -176,16 +180,16 @@ func (s *Service) Catalog(ctx context.Context, tenant *uuid.UUID, after string, 
 }
 
 // offers returns the function that says what a tenant can do about a product, and whether it sees it at all.
-func (s *Service) offers(ctx context.Context, id uuid.UUID) (func(Product) (*TenantOffer, bool), error) {
-	t, err := s.Tenant(ctx, id)
+func (s *Service) offers(ctx context.Context, by Caller, id uuid.UUID) (func(Product) (*TenantOffer, bool), error) {
+	t, err := s.Tenant(ctx, by, id)
 	if err != nil {
 		return nil, inParameter(err, "tenant_id")
 	}
-	sources, err := s.Reader.Entitlements(ctx, id)
+	sources, err := s.store.Entitlements(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	pending, err := s.PendingRequests(ctx, id)
+	pending, err := s.store.PendingRequests(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -301,7 +305,7 @@ func (s *Service) RequestProduct(ctx context.Context, by Caller, w ProductWish) 
 	}
 	r, err = change(ctx, s, by, func(tx Tx, now time.Time) (CatalogRequest, AuditEvent, error) {
 		created = false
-		t, p, has, err := wished(ctx, tx, w, now)
+		t, p, has, err := wished(ctx, tx, by, w, now)
 		if err != nil {
 			return CatalogRequest{}, AuditEvent{}, err
 		}
@@ -327,7 +331,7 @@ func (s *Service) StartTrial(ctx context.Context, by Caller, w ProductWish) (Ent
 		return Entitlement{}, err
 	}
 	return change(ctx, s, by, func(tx Tx, now time.Time) (Entitlement, AuditEvent, error) {
-		t, p, has, err := wished(ctx, tx, w, now)
+		t, p, has, err := wished(ctx, tx, by, w, now)
 		if err != nil {
 			return Entitlement{}, AuditEvent{}, err
 		}
@@ -347,9 +351,9 @@ func (s *Service) StartTrial(ctx context.Context, by Caller, w ProductWish) (Ent
 
 // wished locks the tenant of a wish and reads what the decision about it needs. A product that the tenant may not know of, or
 // that is not available now, is one that is not there.
-func wished(ctx context.Context, tx Tx, w ProductWish, now time.Time) (Tenant, Product, standing, error) {
+func wished(ctx context.Context, tx Tx, by Caller, w ProductWish, now time.Time) (Tenant, Product, standing, error) {
 	unknown := notFound(CodeProductNotFound, "product").in("/product")
-	t, err := lockLivingTenant(ctx, tx, w.TenantID)
+	t, err := lockLivingTenant(ctx, tx, by, w.TenantID)
 	if err != nil {
 		return Tenant{}, Product{}, standing{}, err
 	}

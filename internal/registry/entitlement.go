@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -179,14 +180,28 @@ func earliest(a, b *time.Time) *time.Time {
 	return a
 }
 
-// Entitlements returns what a tenant has, up to limit products whose key is after the one given, in the order of their keys,
-// and whether there are more.
-func (s *Service) Entitlements(ctx context.Context, tenant uuid.UUID, after string, limit int) ([]ProductEntitlement, bool, error) {
-	t, err := s.Tenant(ctx, tenant)
-	if err != nil {
-		return nil, false, inParameter(err, "tenant_id")
+// Start is where a page begins and how long it is.
+type Start struct {
+	After string // the key of the last item before it; empty: the beginning
+	Limit int
+}
+
+// Entitlements returns a page of what a tenant has, in the order of the product keys, and whether there are more. A caller whose
+// scope is a product sees that one only.
+func (s *Service) Entitlements(ctx context.Context, by Caller, tenant uuid.UUID, from Start) ([]ProductEntitlement, bool, error) {
+	unknown := inParameter(notFound(CodeTenantNotFound, "tenant"), "tenant_id")
+	if !by.Scope.sees(tenant) {
+		return nil, false, unknown
 	}
-	sources, err := s.Reader.Entitlements(ctx, tenant)
+	t, err := s.store.Tenant(ctx, tenant)
+	if errors.Is(err, ErrNotFound) {
+		return nil, false, unknown
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	only := by.Scope.product(tenant)
+	sources, err := s.store.Entitlements(ctx, tenant)
 	if err != nil {
 		return nil, false, err
 	}
@@ -198,8 +213,8 @@ func (s *Service) Entitlements(ctx context.Context, tenant uuid.UUID, after stri
 		if end < 0 {
 			end = len(sources)
 		}
-		if product > after {
-			if len(items) == limit {
+		if product > from.After && (only == "" || only == product) {
+			if len(items) == from.Limit {
 				return items, true, nil
 			}
 			items = append(items, evaluate(t.Status, product, sources[:end:end], now))
@@ -221,7 +236,7 @@ func (s *Service) Grant(ctx context.Context, by Caller, tenant uuid.UUID, produc
 		return Entitlement{}, err
 	}
 	return change(ctx, s, by, func(tx Tx, now time.Time) (Entitlement, AuditEvent, error) {
-		t, err := lockLivingTenant(ctx, tx, tenant)
+		t, err := lockLivingTenant(ctx, tx, by, tenant)
 		if err != nil {
 			return Entitlement{}, AuditEvent{}, err
 		}

@@ -22,7 +22,7 @@ type Sample struct {
 func Seed(ctx context.Context, store Store, o Options) (Sample, error) {
 	s := New(store, o)
 	end := s.clock()
-	w := &seeding{ctx: ctx, by: Caller{Actor: Party{ID: "seed", Name: "sample data", Type: "system"}}}
+	w := &seeding{ctx: ctx, by: Caller{Scope: Everything, Actor: Party{ID: "seed", Name: "sample data", Type: "system"}}}
 	s.now = func() time.Time { return end.Add(-w.ago) }
 	w.s = s
 

@@ -11,9 +11,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Service holds the use cases. It is safe for concurrent use, and reads of a Store go through its Reader.
+// Service holds the use cases. It is safe for concurrent use.
 type Service struct {
-	Reader
 	store   Store
 	now     func() time.Time
 	maxKeys int
@@ -38,12 +37,14 @@ func New(store Store, o Options) *Service {
 	if o.MaxKeys == 0 {
 		o.MaxKeys = DefaultMaxKeys
 	}
-	return &Service{Reader: store, store: store, now: o.Now, maxKeys: o.MaxKeys, version: o.Version}
+	return &Service{store: store, now: o.Now, maxKeys: o.MaxKeys, version: o.Version}
 }
 
-// Caller is on whose behalf a use case runs. Its Actor becomes the actor of the events that the use case writes.
+// Caller is on whose behalf a use case runs. Its Actor becomes the actor of the events that the use case writes, and every use case
+// keeps to its Scope.
 type Caller struct {
 	Actor     Party
+	Scope     Scope
 	SourceIP  string // canonical text of the peer's address, or empty
 	RequestID string // becomes the events' correlation id
 }

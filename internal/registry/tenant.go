@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -108,18 +109,27 @@ func (s *Service) createTenant(ctx context.Context, by Caller, id uuid.UUID, n N
 }
 
 // Tenant reads a tenant by its id.
-func (s *Service) Tenant(ctx context.Context, id uuid.UUID) (Tenant, error) {
-	t, err := s.Reader.Tenant(ctx, id)
+func (s *Service) Tenant(ctx context.Context, by Caller, id uuid.UUID) (Tenant, error) {
+	if !by.Scope.tenant(id) {
+		return Tenant{}, notFound(CodeTenantNotFound, "tenant")
+	}
+	t, err := s.store.Tenant(ctx, id)
 	return t, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeTenantNotFound, "tenant")})
 }
 
 // TenantBySlug reads a tenant by its slug; a text that cannot be a slug is nobody's.
-func (s *Service) TenantBySlug(ctx context.Context, slug string) (Tenant, error) {
+func (s *Service) TenantBySlug(ctx context.Context, by Caller, slug string) (Tenant, error) {
 	if !ValidSlug(slug) {
 		return Tenant{}, notFound(CodeTenantNotFound, "tenant")
 	}
-	t, err := s.Reader.TenantBySlug(ctx, slug)
-	return t, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeTenantNotFound, "tenant")})
+	t, err := s.store.TenantBySlug(ctx, slug)
+	if err == nil && !by.Scope.tenant(t.ID) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Tenant{}, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeTenantNotFound, "tenant")})
+	}
+	return t, nil
 }
 
 // transition is one arrow of the tenant's state machine.
@@ -159,7 +169,7 @@ func (s *Service) CancelTenant(ctx context.Context, by Caller, id uuid.UUID) (Te
 
 func (s *Service) move(ctx context.Context, by Caller, id uuid.UUID, step transition) (Tenant, error) {
 	return change(ctx, s, by, func(tx Tx, now time.Time) (Tenant, AuditEvent, error) {
-		before, err := lockTenant(ctx, tx, id)
+		before, err := lockTenant(ctx, tx, by, id)
 		if err != nil {
 			return Tenant{}, AuditEvent{}, err
 		}
@@ -185,16 +195,23 @@ func invalidTransition(from, to TenantStatus) *Error {
 }
 
 // lockTenant locks the tenant's row, which comes before anything else that a transaction does for a tenant.
-func lockTenant(ctx context.Context, tx Tx, id uuid.UUID) (Tenant, error) {
+func lockTenant(ctx context.Context, tx Tx, by Caller, id uuid.UUID) (Tenant, error) {
+	if !by.Scope.tenant(id) {
+		return Tenant{}, notFound(CodeTenantNotFound, "tenant")
+	}
 	t, err := tx.LockTenant(ctx, id)
 	return t, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeTenantNotFound, "tenant")})
 }
 
 // lockLivingTenant is lockTenant for a tenant that a body names and that must not be frozen.
-func lockLivingTenant(ctx context.Context, tx Tx, id uuid.UUID) (Tenant, error) {
-	t, err := tx.LockTenant(ctx, id)
+func lockLivingTenant(ctx context.Context, tx Tx, by Caller, id uuid.UUID) (Tenant, error) {
+	t, err := lockTenant(ctx, tx, by, id)
+	var refusal *Error
+	if errors.As(err, &refusal) {
+		return t, refusal.in("/tenant_id")
+	}
 	if err != nil {
-		return t, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeTenantNotFound, "tenant").in("/tenant_id")})
+		return t, err
 	}
 	if t.Status == StatusFrozen {
 		return t, conflict(CodeTenantFrozen, "The tenant is frozen: it takes no new keys, requests or trials.").in("/tenant_id")

@@ -12,7 +12,7 @@ import (
 // VerifyQuery asks whether a key is good for something. Only Key is required.
 type VerifyQuery struct {
 	Key         string
-	Product     string      // the product that asks; empty: the key's own
+	Product     string      // the product that asks; empty: the caller's, else the key's own
 	Scopes      []string    // all of them must be held, by exact match
 	Environment Environment // the one the caller serves; empty: any
 }
@@ -62,15 +62,21 @@ func (v Verdict) Valid() bool { return v.Code == Valid }
 
 // Verify says whether a key is good. A bad key is an answer, not an error; errors are an invalid query and a store that cannot
 // answer, and neither comes with a verdict.
-func (s *Service) Verify(ctx context.Context, q VerifyQuery) (Verdict, error) {
+func (s *Service) Verify(ctx context.Context, by Caller, q VerifyQuery) (Verdict, error) {
 	if err := q.validate(); err != nil {
 		return Verdict{}, err
+	}
+	if !by.Scope.Tenants {
+		if q.Product != "" && q.Product != by.Scope.Product {
+			return Verdict{}, &Error{Kind: Forbidden, Code: CodeForbidden, Detail: "The caller may verify keys for its own product only."}
+		}
+		q.Product = by.Scope.Product
 	}
 	hash, ok := ParseKey(q.Key)
 	if !ok {
 		return Verdict{Code: Malformed, MaxAgeSeconds: MaxAge}, nil
 	}
-	facts, err := s.KeyFacts(ctx, hash, q.Product)
+	facts, err := s.store.KeyFacts(ctx, hash, q.Product)
 	if errors.Is(err, ErrNotFound) {
 		return Verdict{Code: KeyNotFound}, nil
 	}

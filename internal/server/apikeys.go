@@ -71,7 +71,7 @@ func (s *Server) apiKeys(c *call) (answer, error) {
 	if err := c.query.err(); err != nil {
 		return answer{}, err
 	}
-	keys, more, err := s.registry.APIKeys(c.ctx, tenant, before, limit)
+	keys, more, err := s.registry.APIKeys(c.ctx, c.by, tenant, before, limit)
 	if err != nil {
 		return answer{}, err
 	}
@@ -143,7 +143,7 @@ func (s *Server) verify(c *call) (answer, error) {
 	if in.Key == nil {
 		return answer{}, invalid(registry.Violation{Pointer: "/key", Message: "is required"})
 	}
-	v, err := s.registry.Verify(c.ctx, registry.VerifyQuery{
+	v, err := s.registry.Verify(c.ctx, c.by, registry.VerifyQuery{
 		Key: *in.Key, Product: in.Product, Scopes: textList(in.Scopes), Environment: registry.Environment(in.Environment),
 	})
 	return answer{status: http.StatusOK, body: verdictOf(v)}, err

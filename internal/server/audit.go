@@ -154,7 +154,7 @@ func (s *Server) audit(c *call) (answer, error) {
 	if err := c.query.err(); err != nil {
 		return answer{}, err
 	}
-	found, err := s.registry.Audit(c.ctx, q)
+	found, err := s.registry.Audit(c.ctx, c.by, q)
 	if err != nil {
 		return answer{}, err
 	}
@@ -174,7 +174,7 @@ func (s *Server) auditEvent(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	e, err := s.registry.Event(c.ctx, id)
+	e, err := s.registry.Event(c.ctx, c.by, id)
 	return answer{status: http.StatusOK, body: eventOf(e)}, err
 }
 

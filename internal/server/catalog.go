@@ -56,11 +56,11 @@ type requestBody struct {
 func (s *Server) catalog(c *call) (answer, error) {
 	tenant, limit := c.query.id("tenant_id"), c.query.limit()
 	list := "catalog:" + scopeName(tenant)
-	after := c.query.cursor(list)
+	from := registry.Start{After: c.query.cursor(list), Limit: limit}
 	if err := c.query.err(); err != nil {
 		return answer{}, err
 	}
-	items, more, err := s.registry.Catalog(c.ctx, tenant, after, limit)
+	items, more, err := s.registry.Catalog(c.ctx, c.by, tenant, from)
 	if err != nil {
 		return answer{}, err
 	}

@@ -34,7 +34,9 @@ type answer struct {
 }
 
 // operator is who every caller is as long as nobody has to say who they are.
-var operator = registry.Party{ID: "operator", Name: "operator", Type: "operator"}
+var operator = registry.Caller{
+	Actor: registry.Party{ID: "operator", Name: "operator", Type: "operator"}, Scope: registry.Everything,
+}
 
 // endpoint turns a line of the route table into a handler of net/http.
 func (s *Server) endpoint(rt route) http.Handler {
@@ -50,7 +52,8 @@ func (s *Server) endpoint(rt route) http.Handler {
 		defer cancel()
 		q, err := readQuery(r.URL.RawQuery, allowed)
 		if err == nil {
-			c := &call{ctx: ctx, r: r, query: q, by: registry.Caller{Actor: operator, SourceIP: peer(r), RequestID: x.requestID}}
+			c := &call{ctx: ctx, r: r, query: q, by: operator}
+			c.by.SourceIP, c.by.RequestID = peer(r), x.requestID
 			var a answer
 			if a, err = rt.handle(s, c); err == nil {
 				s.write(w, r, a)

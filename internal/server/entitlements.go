@@ -41,11 +41,11 @@ type sourceBody struct {
 func (s *Server) entitlements(c *call) (answer, error) {
 	tenant, limit := c.query.requiredID("tenant_id"), c.query.limit()
 	list := "entitlements:" + tenant.String()
-	after := c.query.cursor(list)
+	from := registry.Start{After: c.query.cursor(list), Limit: limit}
 	if err := c.query.err(); err != nil {
 		return answer{}, err
 	}
-	items, more, err := s.registry.Entitlements(c.ctx, tenant, after, limit)
+	items, more, err := s.registry.Entitlements(c.ctx, c.by, tenant, from)
 	if err != nil {
 		return answer{}, err
 	}

@@ -23,6 +23,7 @@ type problemKind struct {
 var problems = map[string]problemKind{
 	"invalid_request":        {400, "Invalid request", "Mend the members or parameters that errors names; the OpenAPI document says what is allowed."},
 	"malformed_body":         {400, "Malformed body", "Send one JSON object in UTF-8 without duplicate members, of at most 64 KiB and 32 levels."},
+	"forbidden":              {403, "Forbidden", "Ask for the role that this call needs."},
 	"not_found":              {404, "Not found", "Look the path up in the OpenAPI document."},
 	"tenant_not_found":       {404, "Tenant not found", "Check the tenant's id or slug."},
 	"product_not_found":      {404, "Product not found", "Check the product's key against GET /v1/catalog."},

@@ -57,12 +57,12 @@ func (s *Server) tenant(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	t, err := s.registry.Tenant(c.ctx, id)
+	t, err := s.registry.Tenant(c.ctx, c.by, id)
 	return tenantAnswer(t), err
 }
 
 func (s *Server) tenantBySlug(c *call) (answer, error) {
-	t, err := s.registry.TenantBySlug(c.ctx, c.r.PathValue("slug"))
+	t, err := s.registry.TenantBySlug(c.ctx, c.by, c.r.PathValue("slug"))
 	return tenantAnswer(t), err
 }
 
