@@ -54,9 +54,11 @@ type AuditEvent struct {
 	Received    time.Time // when it was written
 	// CorrelationID is the id of the request that led to it, unless its author gave one.
 	CorrelationID string
-	Hash          string // Retraced's own, in hex
-	PrevChainHash string // the ChainHash of Seq - 1, in hex
-	ChainHash     string // in hex
+	// Emitter is the verified caller that reported the event; absent from this service's own, whose actor is verified.
+	EmitterID, EmitterName string
+	Hash                   string // Retraced's own, in hex
+	PrevChainHash          string // the ChainHash of Seq - 1, in hex
+	ChainHash              string // in hex
 }
 
 // Area is the first segment of the action.
@@ -103,6 +105,7 @@ var unknownGroup = &Error{
 // reported completes an event of somebody else's.
 func (s *Service) reported(e AuditEvent, by Caller) AuditEvent {
 	e.ID, e.Received = newID(), s.clock()
+	e.EmitterID, e.EmitterName = by.Actor.ID, by.Actor.Name
 	e.Created = e.Created.UTC().Truncate(time.Microsecond)
 	if e.Created.IsZero() {
 		e.Created = e.Received

@@ -38,6 +38,7 @@ type canonicalEvent struct {
 	Created       string            `json:"created"`
 	Received      string            `json:"received"`
 	CorrelationID string            `json:"correlation_id,omitzero"`
+	Emitter       *canonicalParty   `json:"emitter,omitzero"`
 	Hash          string            `json:"hash"`
 	PrevChainHash string            `json:"prev_chain_hash"`
 }
@@ -62,7 +63,7 @@ func (e AuditEvent) canonical() []byte {
 		SourceIP: e.SourceIP, Description: e.Description, IsFailure: e.IsFailure, IsAnonymous: e.IsAnonymous, Fields: e.Fields,
 		Component: e.Component, Version: e.Version, ExternalID: e.ExternalID, Metadata: e.Metadata,
 		Created: FormatTime(e.Created), Received: FormatTime(e.Received),
-		CorrelationID: e.CorrelationID, Hash: e.Hash, PrevChainHash: e.PrevChainHash,
+		CorrelationID: e.CorrelationID, Emitter: Party{ID: e.EmitterID, Name: e.EmitterName}.canonical(), Hash: e.Hash, PrevChainHash: e.PrevChainHash,
 	}
 	if e.GroupID != uuid.Nil {
 		c.Group = &canonicalGroup{ID: e.GroupID.String(), Name: e.GroupName}

@@ -55,6 +55,8 @@ type TenantReader interface {
 	Tenant(ctx context.Context, id uuid.UUID) (Tenant, error)
 	// TenantBySlug returns ErrNotFound if nobody has this slug.
 	TenantBySlug(ctx context.Context, slug string) (Tenant, error)
+	// TenantByOrg returns ErrNotFound if nobody has this keycloak_org_id; nobody has the empty one.
+	TenantByOrg(ctx context.Context, org string) (Tenant, error)
 }
 
 // TenantWriter writes tenants.

@@ -63,6 +63,7 @@ type eventBody struct {
 	Created       string             `json:"created"`
 	Received      string             `json:"received"`
 	CorrelationID *string            `json:"correlation_id"`
+	Emitter       *emitterBody       `json:"emitter"`
 	Hash          string             `json:"hash"`
 	PrevChainHash string             `json:"prev_chain_hash"`
 	ChainHash     string             `json:"chain_hash"`
@@ -71,6 +72,12 @@ type eventBody struct {
 type groupBody struct {
 	ID   uuid.UUID `json:"id"`
 	Name *string   `json:"name"`
+}
+
+// emitterBody is who reported an event, which its actor need not be.
+type emitterBody struct {
+	ID   string  `json:"id"`
+	Name *string `json:"name"`
 }
 
 type partyBody struct {
@@ -188,6 +195,9 @@ func eventOf(e registry.AuditEvent) eventBody {
 	}
 	if e.GroupID != uuid.Nil {
 		b.Group = &groupBody{ID: e.GroupID, Name: optional(e.GroupName)}
+	}
+	if e.EmitterID != "" {
+		b.Emitter = &emitterBody{ID: e.EmitterID, Name: optional(e.EmitterName)}
 	}
 	return b
 }
