@@ -94,7 +94,7 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, n NewAPIKey) (API
 		}
 		k := APIKey{
 			ID: newID(), TenantID: t.ID, Name: n.Name, Environment: n.Environment, Product: n.Product, Scopes: n.Scopes,
-			Prefix: text[:12], Hash: sha256.Sum256([]byte(text)), ExpiresAt: n.ExpiresAt, CreatedBy: by.Actor.ID, CreatedAt: now, UpdatedAt: now,
+			Prefix: text[:12], Hash: sha256.Sum256([]byte(text)), ExpiresAt: n.ExpiresAt, CreatedBy: by.author(), CreatedAt: now, UpdatedAt: now,
 		}
 		if k.Scopes == nil {
 			k.Scopes = []string{}
@@ -141,7 +141,7 @@ func (s *Service) RevokeAPIKey(ctx context.Context, by Caller, id uuid.UUID, rea
 			return before, AuditEvent{}, errUnchanged
 		}
 		after := before
-		after.RevokedAt, after.RevokedBy, after.RevokeReason, after.UpdatedAt = &now, by.Actor.ID, reason, now
+		after.RevokedAt, after.RevokedBy, after.RevokeReason, after.UpdatedAt = &now, by.author(), reason, now
 		return after, after.event("api_key.revoke", Delete, t, before), tx.UpdateAPIKey(ctx, after)
 	})
 }

@@ -317,7 +317,7 @@ func (s *Service) RequestProduct(ctx context.Context, by Caller, w ProductWish) 
 		}
 		created = true
 		r := CatalogRequest{
-			ID: newID(), TenantID: t.ID, Product: p.Key, Status: RequestPending, Message: w.Message, RequestedBy: by.Actor.ID,
+			ID: newID(), TenantID: t.ID, Product: p.Key, Status: RequestPending, Message: w.Message, RequestedBy: by.author(),
 			CreatedAt: now, UpdatedAt: now,
 		}
 		return r, r.event("catalog.request.create", Create, t), tx.InsertRequest(ctx, r)

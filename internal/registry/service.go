@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -43,10 +44,12 @@ func New(store Store, o Options) *Service {
 // Caller is on whose behalf a use case runs. Its Actor becomes the actor of the events that the use case writes, and every use case
 // keeps to its Scope.
 type Caller struct {
-	Actor     Party
-	Scope     Scope
-	SourceIP  string // canonical text of the peer's address, or empty
-	RequestID string // becomes the events' correlation id
+	Actor Party
+	Scope Scope
+	// OnBehalfOf is whom the actor says it acts for; recorded as claimed. Absent if its ID is empty.
+	OnBehalfOf Party
+	SourceIP   string // canonical text of the peer's address, or empty
+	RequestID  string // becomes the events' correlation id
 }
 
 // Ping tells whether the store can be read and written, and what it is.
@@ -106,7 +109,22 @@ func (s *Service) own(e AuditEvent, by Caller, now time.Time) AuditEvent {
 		e.Actor = by.Actor
 	}
 	e.SourceIP, e.CorrelationID = by.SourceIP, by.RequestID
+	if claimed := by.OnBehalfOf; claimed.ID != "" {
+		e.Fields = maps.Clone(e.Fields)
+		e.Fields["on_behalf_of.id"] = claimed.ID
+		if claimed.Name != "" {
+			e.Fields["on_behalf_of.name"] = claimed.Name
+		}
+	}
 	return e
+}
+
+// author is the text that a record keeps of who made it: the actor's id, and whom it said it acted for.
+func (c Caller) author() string {
+	if c.OnBehalfOf.ID == "" {
+		return c.Actor.ID
+	}
+	return c.Actor.ID + " on behalf of " + c.OnBehalfOf.ID
 }
 
 // maxFieldValue bounds what one changed member adds to its event, so that no event can make its own change fail.

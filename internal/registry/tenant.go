@@ -132,6 +132,24 @@ func (s *Service) TenantBySlug(ctx context.Context, by Caller, slug string) (Ten
 	return t, nil
 }
 
+// OwnTenant finds the tenant that a user belongs to: the one whose keycloak_org_id is the id of the user's organisation; in
+// development the one of a slug. An alias is never taken for a slug.
+func (s *Service) OwnTenant(ctx context.Context, organization, devSlug string) (id uuid.UUID, found bool, err error) {
+	var t Tenant
+	switch {
+	case organization != "":
+		t, err = s.store.TenantByOrg(ctx, organization)
+	case ValidSlug(devSlug):
+		t, err = s.store.TenantBySlug(ctx, devSlug)
+	default:
+		return uuid.Nil, false, nil
+	}
+	if errors.Is(err, ErrNotFound) {
+		return uuid.Nil, false, nil
+	}
+	return t.ID, err == nil, err
+}
+
 // transition is one arrow of the tenant's state machine.
 type transition struct {
 	action string

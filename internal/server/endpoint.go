@@ -2,9 +2,9 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -33,14 +33,13 @@ type answer struct {
 	cache       string // Cache-Control; no-store if empty
 }
 
-// operator is who every caller is as long as nobody has to say who they are.
-var operator = registry.Caller{
-	Actor: registry.Party{ID: "operator", Name: "operator", Type: "operator"}, Scope: registry.Everything,
-}
-
 // endpoint turns a line of the route table into a handler of net/http.
 func (s *Server) endpoint(rt route) http.Handler {
-	allowed := strings.Fields(rt.params)
+	may, err := parsePolicy(rt.allow)
+	if err != nil {
+		panic(fmt.Sprintf("route %s %s: %v", rt.method, rt.path, err))
+	}
+	may.unlimited = rt.unlimited
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r)
 		x.route, x.ctx = rt.method+" "+rt.path, r.Context()
@@ -50,18 +49,26 @@ func (s *Server) endpoint(rt route) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(ctx, s.callTimeout)
 		defer cancel()
-		q, err := readQuery(r.URL.RawQuery, allowed)
-		if err == nil {
-			c := &call{ctx: ctx, r: r, query: q, by: operator}
-			c.by.SourceIP, c.by.RequestID = peer(r), x.requestID
-			var a answer
-			if a, err = rt.handle(s, c); err == nil {
-				s.write(w, r, a)
-				return
-			}
+		a, err := s.answer(ctx, rt, may, r)
+		if err != nil {
+			s.writeError(w, r, err)
+			return
 		}
-		s.writeError(w, r, err)
+		s.write(w, r, a)
 	})
+}
+
+// answer asks in this order: who is it, may they, is the query well formed; and only then the handler.
+func (s *Server) answer(ctx context.Context, rt route, may policy, r *http.Request) (answer, error) {
+	by, err := s.caller(may, r)
+	if err != nil {
+		return answer{}, err
+	}
+	q, err := readQuery(r.URL.RawQuery, strings.Fields(rt.params))
+	if err != nil {
+		return answer{}, err
+	}
+	return rt.handle(s, &call{ctx: ctx, r: r, query: q, by: by})
 }
 
 // write sends an answer, which is encoded whole before the first byte leaves.
@@ -106,15 +113,6 @@ func matches(given []string, etag string) bool {
 		}
 	}
 	return false
-}
-
-// peer is the address of the other end of the connection.
-func peer(r *http.Request) string {
-	addr, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return ""
-	}
-	return addr.Addr().Unmap().WithZone("").String()
 }
 
 // pathID is the id in the path.

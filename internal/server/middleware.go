@@ -17,6 +17,7 @@ import (
 // exchange is what is known of one request; the parts inside fill it in, the access log reads it.
 type exchange struct {
 	requestID string
+	principal string          // who called, if that was asked
 	route     string          // the pattern, never the path: a path may hold what somebody pasted there
 	ctx       context.Context // the innermost, which carries the span
 }
@@ -49,6 +50,9 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		rec := &recorder{ResponseWriter: w}
 		rec.Header().Set("X-Request-Id", x.requestID)
 		rec.Header().Set("X-Content-Type-Options", "nosniff")
+		if s.authMode == "dev" {
+			rec.Header().Set("X-Auth-Mode", "dev")
+		}
 		defer func() {
 			if fault := recover(); fault != nil {
 				s.recovered(rec, r, fault)
@@ -56,7 +60,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			s.log.LogAttrs(x.ctx, accessLevel(x.route), "request",
 				slog.String("method", methodLabel(r.Method)), slog.String("route", x.route), slog.Int("status", rec.status),
 				slog.Int64("bytes", rec.bytes), slog.Float64("ms", float64(time.Since(start).Microseconds())/1000),
-				slog.String("request_id", x.requestID))
+				slog.String("principal", x.principal), slog.String("request_id", x.requestID))
 		}()
 		next.ServeHTTP(rec, r)
 	})
@@ -110,6 +114,12 @@ var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.Met
 func (s *Server) unrouted(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		exchangeOf(r).ctx = r.Context()
+		if strings.HasPrefix(r.URL.Path, "/v1/") { // whoever may not call learns not even what there is
+			if _, err := s.authenticate(r, s.clientAddress(r)); err != nil {
+				s.writeError(w, r, err)
+				return
+			}
+		}
 		var allowed []string
 		for _, method := range methods {
 			other := &http.Request{Method: method, URL: r.URL, Host: r.Host}

@@ -23,6 +23,7 @@ type problemKind struct {
 var problems = map[string]problemKind{
 	"invalid_request":        {400, "Invalid request", "Mend the members or parameters that errors names; the OpenAPI document says what is allowed."},
 	"malformed_body":         {400, "Malformed body", "Send one JSON object in UTF-8 without duplicate members, of at most 64 KiB and 32 levels."},
+	"unauthenticated":        {401, "Unauthenticated", "Send Authorization: Bearer with an access token for this service."},
 	"forbidden":              {403, "Forbidden", "Ask for the role that this call needs."},
 	"not_found":              {404, "Not found", "Look the path up in the OpenAPI document."},
 	"tenant_not_found":       {404, "Tenant not found", "Check the tenant's id or slug."},
@@ -42,6 +43,7 @@ var problems = map[string]problemKind{
 	"too_many_keys":          {409, "Too many keys", "Revoke keys that are no longer used."},
 	"body_too_large":         {413, "Body too large", "Send at most 64 KiB."},
 	"unsupported_media_type": {415, "Unsupported media type", "Send Content-Type: application/json, in UTF-8 and not compressed."},
+	"too_many_requests":      {429, "Too many requests", "Wait as long as Retry-After says."},
 	"internal":               {500, "Internal error", "This is our fault; report the request id."},
 	"unavailable":            {503, "Unavailable", "The store cannot answer now. Wait as long as Retry-After says; whether a change was made is not known."},
 	"not_ready":              {503, "Not ready", "Send no traffic here until /readyz answers 200."},
@@ -93,7 +95,10 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, refusal *r
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(text)))
-	if kind.Status == http.StatusServiceUnavailable {
+	switch kind.Status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="tenant-registry"`)
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		h.Set("Retry-After", "2")
 	}
 	w.WriteHeader(kind.Status)

@@ -6,33 +6,47 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/breakpilot/tenant-registry/internal/auth"
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
-// Config is what a Server needs. Registry is required.
+// Config is what a Server needs. Registry and Auth are required.
 type Config struct {
 	Registry *registry.Service
+	Auth     auth.Authenticator
+	AuthMode string                          // shown as X-Auth-Mode on every answer if it is "dev"
 	Logger   *slog.Logger                    // slog.Default if nil
 	Wrap     func(http.Handler) http.Handler // put directly around the mux, for telemetry; nil for none
 	Version  string                          // of the program, shown at /
 	// CallTimeout bounds what one request may wait for the store; 5 s if zero. A change goes on for this long even if its
 	// client has gone.
 	CallTimeout time.Duration
+	// RateLimit is how many requests a second one principal may make here, and twice as many at once; 0 is no limit.
+	RateLimit int
+	// TrustedProxies is how many proxies stand before this server and write X-Forwarded-For; 0 is none.
+	TrustedProxies int
 }
 
 // Server answers the HTTP API. It is safe for concurrent use.
 type Server struct {
-	registry    *registry.Service
-	log         *slog.Logger
-	version     string
-	callTimeout time.Duration
-	draining    atomic.Bool
-	handler     http.Handler
+	registry       *registry.Service
+	auth           auth.Authenticator
+	authMode       string
+	limits         limits
+	trustedProxies int
+	log            *slog.Logger
+	version        string
+	callTimeout    time.Duration
+	draining       atomic.Bool
+	handler        http.Handler
 }
 
-// New makes a Server.
+// New makes a Server. It panics if a line of the route table has no valid policy: such a program must not start.
 func New(c Config) *Server {
-	s := &Server{registry: c.Registry, log: c.Logger, version: c.Version, callTimeout: c.CallTimeout}
+	s := &Server{
+		registry: c.Registry, auth: c.Auth, authMode: c.AuthMode, limits: newLimits(c.RateLimit), trustedProxies: c.TrustedProxies,
+		log: c.Logger, version: c.Version, callTimeout: c.CallTimeout,
+	}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
