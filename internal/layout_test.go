@@ -25,10 +25,12 @@ var mayImport = map[string][]string{
 	"internal/store/postgres":              {"internal/registry"},
 	"internal/store/storetest":             {"internal/registry"},
 	"internal/store/postgres/postgrestest": {"internal/migrate", "migrations"},
-	"internal/server":                      {"internal/registry"},
+	"internal/auth":                        {},
+	"internal/auth/authtest":               {"internal/auth"},
+	"internal/server":                      {"internal/auth", "internal/registry"},
 	"cmd/migrate":                          {"internal/migrate", "migrations"},
 	"cmd/server": {
-		"internal/config", "internal/registry", "internal/server", "internal/store/memory", "internal/store/postgres",
+		"internal/auth", "internal/config", "internal/registry", "internal/server", "internal/store/memory", "internal/store/postgres",
 		"internal/telemetry", "migrations",
 	},
 }

@@ -51,9 +51,15 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	if err != nil {
 		return err
 	}
+	who, stopAuth, err := authenticator(cfg, log)
+	if err != nil {
+		return unusable{err}
+	}
+	defer stopAuth()
 	api := server.New(server.Config{
 		Registry: registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version}),
-		Logger:   log, Wrap: tel.Wrap, Version: version,
+		Auth:     who, AuthMode: cfg.AuthMode, RateLimit: cfg.RateLimit, TrustedProxies: cfg.TrustedProxies,
+		Logger: log, Wrap: tel.Wrap, Version: version,
 	})
 	listener, err := listen(cfg.Addr)
 	if err != nil {

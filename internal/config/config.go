@@ -25,6 +25,16 @@ type Config struct {
 	DrainDelay     time.Duration
 	LogLevel       string
 	LogFormat      string
+
+	AuthMode       string // dev or oidc
+	DevAllowRemote bool   // dev identities from other machines too
+	Audience       string
+	JWKSURL        string            // empty: as the issuer's discovery says
+	DialAddress    string            // dialled instead of the issuer's host; empty: the host itself
+	AllowedAZP     []string          // empty: any
+	ProductClients map[string]string // product by azp
+	RateLimit      int               // requests a second of one principal on one replica; 0: no limit
+	TrustedProxies int               // how many stand in front and write X-Forwarded-For
 }
 
 // Variable describes one setting; the README's table is held to this list.
@@ -32,9 +42,18 @@ type Variable struct{ Name, Default, Purpose string }
 
 // Variables are all settings of the server, in the order in which the README lists them.
 var Variables = []Variable{
-	{"APP_ENV", "dev", "one of `dev`, `stage`, `prod`; until there is authentication only `dev` starts"},
+	{"APP_ENV", "dev", "one of `dev`, `stage`, `prod`; `stage` and `prod` refuse to start unsafely"},
 	{"ADDR", ":8090", "listen address"},
-	{"KEYCLOAK_ISSUER", "http://localhost:8080/realms/breakpilot-dev", "OIDC issuer URL"},
+	{"AUTH_MODE", "dev in dev, else oidc", "one of `dev`, `oidc`; `dev` only with `APP_ENV=dev`"},
+	{"DEV_ALLOW_REMOTE", "false", "`true` lets dev identities in from other machines than this one"},
+	{"KEYCLOAK_ISSUER", "http://localhost:8080/realms/breakpilot-dev", "OIDC issuer URL; https outside dev"},
+	{"OIDC_AUDIENCE", "tenant-registry", "the audience that a token must have"},
+	{"OIDC_ALLOWED_AZP", "", "clients whose tokens are taken, separated by commas; empty means any"},
+	{"OIDC_PRODUCT_CLIENTS", "", "product of a service account without the claim `product`: `azp=key`, separated by commas"},
+	{"OIDC_JWKS_URL", "", "where the key set is, if not where the issuer's discovery says; https outside dev"},
+	{"OIDC_DIAL_ADDRESS", "", "HOST:PORT to dial instead of the issuer's, where it has another address from here"},
+	{"RATE_LIMIT", "0 in dev, else 100", "requests a second of one principal, twice as many at once, on each replica; `0` means no limit"},
+	{"TRUSTED_PROXIES", "0", "how many proxies stand in front and append to `X-Forwarded-For`, 0 to 10"},
 	{"DATABASE_URL", "", "Postgres DSN; empty means the in-memory store"},
 	{"DB_MAX_CONNS", "10", "connections to Postgres, 1 to 1000; one more is kept for `/readyz`"},
 	{"MAX_KEYS_PER_TENANT", "10000", "API keys of a tenant that are not revoked"},
@@ -44,7 +63,7 @@ var Variables = []Variable{
 	{"LOG_FORMAT", "text in dev, else json", "one of `text`, `json`"},
 }
 
-// Load reads the settings. Its error is one sentence for each setting that is wrong, each naming the variable.
+// Load reads the settings and refuses those of stage and prod that would be unsafe. Its error is one sentence for each setting that is wrong, each naming the variable.
 func Load(getenv func(string) string) (Config, error) {
 	r := reader{getenv: getenv}
 	c := Config{
@@ -58,16 +77,53 @@ func Load(getenv func(string) string) (Config, error) {
 		DrainDelay:     r.duration("DRAIN_DELAY", time.Minute),
 		LogLevel:       r.oneOf("LOG_LEVEL", "debug", "info", "warn", "error"),
 	}
-	if c.LogFormat = "json"; c.Env == "dev" {
-		c.LogFormat = "text"
-	}
-	if getenv("LOG_FORMAT") != "" {
-		c.LogFormat = r.oneOf("LOG_FORMAT", "text", "json")
-	}
-	if c.Env != "dev" && r.faults == nil {
-		r.fault("APP_ENV", "%s cannot start: there is no authentication yet, so only dev does", c.Env)
+	c.LogFormat = r.oneOfOr("LOG_FORMAT", map[bool]string{true: "text", false: "json"}[c.Env == "dev"], "text", "json")
+	r.authentication(&c)
+	if c.Env != "dev" {
+		r.safe(c)
 	}
 	return c, errors.Join(r.faults...)
+}
+
+// authentication reads who is let in, and how.
+func (r *reader) authentication(c *Config) {
+	c.AuthMode = r.oneOfOr("AUTH_MODE", map[bool]string{true: "dev", false: "oidc"}[c.Env == "dev"], "dev", "oidc")
+	c.DevAllowRemote = r.oneOf("DEV_ALLOW_REMOTE", "true", "false") == "true"
+	c.Audience = r.get("OIDC_AUDIENCE")
+	if strings.TrimSpace(c.Audience) == "" || c.Audience == "account" {
+		r.fault("OIDC_AUDIENCE", "must name this service, and account is every client's")
+	}
+	if c.JWKSURL = r.getenv("OIDC_JWKS_URL"); c.JWKSURL != "" {
+		r.url("OIDC_JWKS_URL")
+	}
+	c.DialAddress = r.addr("OIDC_DIAL_ADDRESS")
+	c.AllowedAZP = list(r.get("OIDC_ALLOWED_AZP"))
+	c.ProductClients = r.pairs("OIDC_PRODUCT_CLIENTS")
+	if c.RateLimit = 100; c.Env == "dev" {
+		c.RateLimit = 0
+	}
+	if r.getenv("RATE_LIMIT") != "" {
+		c.RateLimit = r.number("RATE_LIMIT", 0, 1_000_000)
+	}
+	c.TrustedProxies = r.number("TRUSTED_PROXIES", 0, 10)
+}
+
+// safe refuses what must not be so outside of development.
+func (r *reader) safe(c Config) {
+	if c.AuthMode == "dev" {
+		r.fault("AUTH_MODE", "must be oidc when APP_ENV is %s: dev lets everybody in", c.Env)
+	}
+	if c.DevAllowRemote {
+		r.fault("DEV_ALLOW_REMOTE", "must not be set when APP_ENV is %s", c.Env)
+	}
+	if !c.DatabaseURL.Set() {
+		r.fault("DATABASE_URL", "must be set when APP_ENV is %s: the in-memory store forgets everything", c.Env)
+	}
+	for name, value := range map[string]string{"KEYCLOAK_ISSUER": c.KeycloakIssuer, "OIDC_JWKS_URL": c.JWKSURL} {
+		if value != "" && !strings.HasPrefix(value, "https://") {
+			r.fault(name, "must be an https URL when APP_ENV is %s", c.Env)
+		}
+	}
 }
 
 // reader reads one variable after the other and collects what is wrong. It never repeats a value that may be a secret.
@@ -90,7 +146,15 @@ func (r *reader) get(name string) string {
 }
 
 func (r *reader) oneOf(name string, allowed ...string) string {
-	value := r.get(name)
+	return r.oneOfOr(name, r.get(name), allowed...)
+}
+
+// oneOfOr is oneOf with a default that depends on other settings.
+func (r *reader) oneOfOr(name, otherwise string, allowed ...string) string {
+	value := r.getenv(name)
+	if value == "" {
+		value = otherwise
+	}
 	if !slices.Contains(allowed, value) {
 		r.fault(name, "must be one of %s", strings.Join(allowed, ", "))
 	}
@@ -138,4 +202,27 @@ func (r *reader) duration(name string, most time.Duration) time.Duration {
 		r.fault(name, "must be a duration from 0s to %s, such as 500ms", most)
 	}
 	return d
+}
+
+// list reads values that are separated by commas.
+func list(value string) []string {
+	var values []string
+	for part := range strings.SplitSeq(value, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			values = append(values, part)
+		}
+	}
+	return values
+}
+
+func (r *reader) pairs(name string) map[string]string {
+	pairs := map[string]string{}
+	for _, part := range list(r.get(name)) {
+		key, value, ok := strings.Cut(part, "=")
+		if _, twice := pairs[key]; !ok || key == "" || value == "" || twice {
+			r.fault(name, "must be azp=key, separated by commas, each azp once")
+		}
+		pairs[key] = value
+	}
+	return pairs
 }

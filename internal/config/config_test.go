@@ -47,13 +47,70 @@ func TestLoad_refusals(t *testing.T) {
 	}
 }
 
-func TestLoad_onlyDevWithoutAuthentication(t *testing.T) {
+// safe is an environment that prod starts with.
+func safe() map[string]string {
+	return map[string]string{
+		"APP_ENV": "prod", "DATABASE_URL": "postgres://h/d", "KEYCLOAK_ISSUER": "https://id.example.org/realms/r",
+	}
+}
+
+func TestLoad_refusesUnsafe(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"stage", "prod"} {
-		_, err := Load(env(map[string]string{"APP_ENV": name, "DATABASE_URL": "postgres://h/d"}))
-		if err == nil || !strings.Contains(err.Error(), "no authentication yet") {
-			t.Errorf("%s: got %v", name, err)
-		}
+	for _, c := range []struct{ name, value, names string }{
+		{"", "", ""},
+		{"APP_ENV", "stage", ""},
+		{"OIDC_JWKS_URL", "https://id.example.org/keys", ""},
+		{"AUTH_MODE", "oidc", ""},
+		{"AUTH_MODE", "dev", "AUTH_MODE"},
+		{"AUTH_MODE", "none", "AUTH_MODE"},
+		{"APP_ENV", "Prod", "APP_ENV"},
+		{"DATABASE_URL", "", "DATABASE_URL"},
+		{"KEYCLOAK_ISSUER", "", "KEYCLOAK_ISSUER"},
+		{"KEYCLOAK_ISSUER", "http://id.example.org/realms/r", "KEYCLOAK_ISSUER"},
+		{"KEYCLOAK_ISSUER", "HTTPS//x", "KEYCLOAK_ISSUER"},
+		{"OIDC_JWKS_URL", "http://id.example.org/keys", "OIDC_JWKS_URL"},
+		{"OIDC_JWKS_URL", "keys", "OIDC_JWKS_URL"},
+		{"OIDC_AUDIENCE", " ", "OIDC_AUDIENCE"},
+		{"OIDC_AUDIENCE", "account", "OIDC_AUDIENCE"},
+		{"DEV_ALLOW_REMOTE", "true", "DEV_ALLOW_REMOTE"},
+		{"DEV_ALLOW_REMOTE", "yes", "DEV_ALLOW_REMOTE"},
+		{"OIDC_PRODUCT_CLIENTS", "a", "OIDC_PRODUCT_CLIENTS"},
+		{"OIDC_PRODUCT_CLIENTS", "a=b,a=c", "OIDC_PRODUCT_CLIENTS"},
+		{"OIDC_DIAL_ADDRESS", "host", "OIDC_DIAL_ADDRESS"},
+		{"RATE_LIMIT", "-1", "RATE_LIMIT"},
+		{"TRUSTED_PROXIES", "11", "TRUSTED_PROXIES"},
+	} {
+		t.Run(c.name+"="+c.value, func(t *testing.T) {
+			t.Parallel()
+			values := safe()
+			values[c.name] = c.value
+			_, err := Load(env(values))
+			if c.names == "" && err != nil {
+				t.Fatalf("must start, got %v", err)
+			}
+			if c.names != "" && (err == nil || !strings.Contains(err.Error(), c.names+": ")) {
+				t.Fatalf("got %v, want a sentence that names %s", err, c.names)
+			}
+		})
+	}
+}
+
+func TestLoad_authDefaults(t *testing.T) {
+	t.Parallel()
+	values := safe()
+	values["OIDC_PRODUCT_CLIENTS"] = "scanner=code-scanner, suite=compliance-suite"
+	values["OIDC_ALLOWED_AZP"] = "portal,scanner"
+	prod, err := Load(env(values))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if prod.AuthMode != "oidc" || prod.RateLimit != 100 || prod.Audience != "tenant-registry" || prod.LogFormat != "json" ||
+		prod.ProductClients["scanner"] != "code-scanner" || len(prod.AllowedAZP) != 2 {
+		t.Errorf("prod: %+v", prod)
+	}
+	dev, err := Load(env(nil))
+	if err != nil || dev.AuthMode != "dev" || dev.RateLimit != 0 {
+		t.Errorf("dev: %+v, %v", dev, err)
 	}
 }
 
