@@ -1,0 +1,16 @@
+package memory_test
+
+import (
+	"testing"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/store/memory"
+	"github.com/breakpilot/tenant-registry/internal/store/storetest"
+)
+
+func open(*testing.T) registry.Store { return memory.New() }
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, open, storetest.Options{OneWriter: true})
+}
