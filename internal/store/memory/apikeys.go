@@ -65,6 +65,9 @@ func (r reader) CountAPIKeys(ctx context.Context, tenant uuid.UUID) (int, error)
 
 // KeyFacts implements registry.APIKeyReader.
 func (r reader) KeyFacts(ctx context.Context, hash registry.Hash, product string) (registry.KeyFacts, error) {
+	if err := (texts{product}).check(); err != nil {
+		return registry.KeyFacts{}, err
+	}
 	return read(ctx, r, func(own bool) (registry.KeyFacts, error) {
 		k := find(r.db.hashes, hash, own)
 		if k == nil {

@@ -14,3 +14,9 @@ func TestStore(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, open, storetest.Options{OneWriter: true})
 }
+
+// TestCompare shows that two stores in memory cannot be told apart, which is what Compare needs to be of use for others.
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	storetest.Compare(t, open, open)
+}

@@ -2,13 +2,14 @@ package memory
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
@@ -100,7 +101,7 @@ func copyLimits(l registry.Limits) registry.Limits {
 
 // parsed makes of a configuration what its JSON text says, which is what a database gives back: all numbers are float64.
 func parsed(c registry.Config) (registry.Config, error) {
-	text, err := json.Marshal(c)
+	text, err := json.Marshal(c, json.FormatNilSliceAsNull(true), json.FormatNilMapAsNull(true))
 	if err != nil {
 		return nil, fmt.Errorf("memory: a configuration is no JSON: %w", err)
 	}

@@ -10,47 +10,10 @@ import (
 )
 
 func apiKeys(t *testing.T, s suite) {
-	s.test(t, "come back as they went in", func(w *world) {
-		tenant := minimalTenant("tenant")
-		minimal, full, without := minimalKey(tenant.ID), fullKey(tenant.ID, "product"), minimalKey(tenant.ID)
-		without.Scopes = nil
-		w.insert(tenant, minimalProduct("product"), minimal, full, without)
-		without.Scopes = []string{}
-		for _, want := range []registry.APIKey{minimal, kept(full), without} {
-			got, err := w.store.APIKey(w.ctx, want.ID)
-			w.must(err)
-			w.equal(got, want)
-		}
-		got, err := w.store.APIKeys(w.ctx, tenant.ID, uuid.Nil, 9)
-		w.must(err)
-		w.equal(got, []registry.APIKey{without, kept(full), minimal})
-		_, err = w.store.APIKey(w.ctx, newID())
-		w.want(err, registry.ErrNotFound)
-	})
+	s.test(t, "come back as they went in", keysComeBack)
 	s.test(t, "page from the newest to the oldest", pageOfKeys)
-	s.test(t, "are counted unless revoked", func(w *world) {
-		tenant, other := minimalTenant("tenant"), minimalTenant("other")
-		disabled, expired := minimalKey(tenant.ID), minimalKey(tenant.ID)
-		disabled.Disabled, expired.ExpiresAt = true, &noon
-		w.insert(tenant, other, disabled, expired, minimalKey(tenant.ID), revoked(minimalKey(tenant.ID)), minimalKey(other.ID))
-		for id, want := range map[uuid.UUID]int{tenant.ID: 3, other.ID: 1, newID(): 0} {
-			got, err := w.store.CountAPIKeys(w.ctx, id)
-			w.must(err)
-			w.equal(got, want)
-		}
-	})
-	s.test(t, "are unique and need their parents", func(w *world) {
-		tenant := minimalTenant("tenant")
-		first := minimalKey(tenant.ID)
-		w.insert(tenant, minimalProduct("product"), first)
-		sameID, sameHash := minimalKey(tenant.ID), minimalKey(tenant.ID)
-		sameID.ID, sameHash.Hash = first.ID, first.Hash
-		w.want(w.insertErr(sameID), registry.ErrDuplicate)
-		w.want(w.insertErr(sameHash), registry.ErrDuplicate)
-		w.want(w.insertErr(minimalKey(newID())), registry.ErrNoParent)
-		w.want(w.insertErr(minimalKey(uuid.Nil)), registry.ErrNoParent)
-		w.want(w.insertErr(fullKey(tenant.ID, "unknown")), registry.ErrNoParent)
-	})
+	s.test(t, "are counted unless revoked", countKeys)
+	s.test(t, "are unique and need their parents", keysAreUnique)
 	s.test(t, "update", updateKey)
 	s.test(t, "lock", func(w *world) {
 		tenant := minimalTenant("tenant")
@@ -63,30 +26,75 @@ func apiKeys(t *testing.T, s suite) {
 		})
 		w.want(w.tx(func(tx registry.Tx) error { _, err := tx.LockAPIKey(w.ctx, newID()); return err }), registry.ErrNotFound)
 	})
-	s.test(t, "that break a check", func(w *world) {
-		tenant := minimalTenant("tenant")
-		good := minimalKey(tenant.ID)
-		w.insert(tenant, good)
-		for _, spoil := range []func(*registry.APIKey){
-			func(k *registry.APIKey) { k.Environment = "" },
-			func(k *registry.APIKey) { k.Environment = "prod" },
-		} {
-			bad := minimalKey(tenant.ID)
-			spoil(&bad)
-			w.wantFault(w.insertErr(bad))
-		}
-		for _, spoil := range []func(*registry.APIKey){
-			func(k *registry.APIKey) { k.RevokedAt = &noon },
-			func(k *registry.APIKey) { k.RevokedBy = "somebody" },
-		} {
-			bad := minimalKey(tenant.ID)
-			spoil(&bad)
-			w.wantFault(w.insertErr(bad))
-			bad = good
-			spoil(&bad)
-			w.wantFault(w.tx(func(tx registry.Tx) error { return tx.UpdateAPIKey(w.ctx, bad) }))
-		}
-	})
+	s.test(t, "that break a check", spoiltKeys)
+}
+
+func keysComeBack(w *world) {
+	tenant := minimalTenant("tenant")
+	minimal, full, without := minimalKey(tenant.ID), fullKey(tenant.ID, "product"), minimalKey(tenant.ID)
+	without.Scopes = nil
+	w.insert(tenant, minimalProduct("product"), minimal, full, without)
+	without.Scopes = []string{}
+	for _, want := range []registry.APIKey{minimal, kept(full), without} {
+		got, err := w.store.APIKey(w.ctx, want.ID)
+		w.must(err)
+		w.equal(got, want)
+	}
+	got, err := w.store.APIKeys(w.ctx, tenant.ID, uuid.Nil, 9)
+	w.must(err)
+	w.equal(got, []registry.APIKey{without, kept(full), minimal})
+	_, err = w.store.APIKey(w.ctx, newID())
+	w.want(err, registry.ErrNotFound)
+}
+
+func countKeys(w *world) {
+	tenant, other := minimalTenant("tenant"), minimalTenant("other")
+	disabled, expired := minimalKey(tenant.ID), minimalKey(tenant.ID)
+	disabled.Disabled, expired.ExpiresAt = true, &noon
+	w.insert(tenant, other, disabled, expired, minimalKey(tenant.ID), revoked(minimalKey(tenant.ID)), minimalKey(other.ID))
+	for id, want := range map[uuid.UUID]int{tenant.ID: 3, other.ID: 1, newID(): 0} {
+		got, err := w.store.CountAPIKeys(w.ctx, id)
+		w.must(err)
+		w.equal(got, want)
+	}
+}
+
+func keysAreUnique(w *world) {
+	tenant := minimalTenant("tenant")
+	first := minimalKey(tenant.ID)
+	w.insert(tenant, minimalProduct("product"), first)
+	sameID, sameHash := minimalKey(tenant.ID), minimalKey(tenant.ID)
+	sameID.ID, sameHash.Hash = first.ID, first.Hash
+	w.want(w.insertErr(sameID), registry.ErrDuplicate)
+	w.want(w.insertErr(sameHash), registry.ErrDuplicate)
+	w.want(w.insertErr(minimalKey(newID())), registry.ErrNoParent)
+	w.want(w.insertErr(minimalKey(uuid.Nil)), registry.ErrNoParent)
+	w.want(w.insertErr(fullKey(tenant.ID, "unknown")), registry.ErrNoParent)
+}
+
+func spoiltKeys(w *world) {
+	tenant := minimalTenant("tenant")
+	good := minimalKey(tenant.ID)
+	w.insert(tenant, good)
+	for _, spoil := range []func(*registry.APIKey){
+		func(k *registry.APIKey) { k.Environment = "" },
+		func(k *registry.APIKey) { k.Environment = "prod" },
+	} {
+		bad := minimalKey(tenant.ID)
+		spoil(&bad)
+		w.wantFault(w.insertErr(bad))
+	}
+	for _, spoil := range []func(*registry.APIKey){
+		func(k *registry.APIKey) { k.RevokedAt = &noon },
+		func(k *registry.APIKey) { k.RevokedBy = "somebody" },
+	} {
+		bad := minimalKey(tenant.ID)
+		spoil(&bad)
+		w.wantFault(w.insertErr(bad))
+		bad = good
+		spoil(&bad)
+		w.wantFault(w.tx(func(tx registry.Tx) error { return tx.UpdateAPIKey(w.ctx, bad) }))
+	}
 }
 
 func revoked(k registry.APIKey) registry.APIKey {

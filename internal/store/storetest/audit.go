@@ -58,45 +58,49 @@ func audit(t *testing.T, s suite) {
 		w.want(err, registry.ErrNotFound)
 		w.equal(w.events(registry.AuditQuery{Limit: 9}), []registry.AuditEvent{})
 	})
-	s.test(t, "the head is where log and group stand", func(w *world) {
-		one, two := minimalTenant("one"), minimalTenant("two")
-		w.insert(one, two)
-		w.equal(w.head(uuid.Nil), registry.AuditHead{})
-		w.equal(w.head(newID()), registry.AuditHead{})
-		got := w.append(minimalEvent(one.ID), minimalEvent(uuid.Nil), minimalEvent(one.ID), minimalEvent(two.ID))
-		w.equal(w.head(one.ID), registry.AuditHead{Pos: 4, Seq: 2, ChainHash: got[2].ChainHash})
-		w.equal(w.head(two.ID), registry.AuditHead{Pos: 4, Seq: 1, ChainHash: got[3].ChainHash})
-		w.equal(w.head(uuid.Nil), registry.AuditHead{Pos: 4, Seq: 1, ChainHash: got[1].ChainHash})
-		w.equal(w.head(newID()), registry.AuditHead{Pos: 4})
-		w.commit(func(tx registry.Tx) error {
-			e, err := appendEvent(w.ctx, tx, minimalEvent(two.ID))
-			w.must(err)
-			head, err := tx.AuditHead(w.ctx, two.ID)
-			w.equal(head, registry.AuditHead{Pos: 5, Seq: 2, ChainHash: e.ChainHash})
-			return err
-		})
-	})
+	s.test(t, "the head is where log and group stand", headOfLog)
 	s.test(t, "events are unique and need their tenant", uniqueEvents)
-	s.test(t, "events that break a check", func(w *world) {
-		for _, spoil := range []func(*registry.AuditEvent){
-			func(e *registry.AuditEvent) { e.CRUD = "" },
-			func(e *registry.AuditEvent) { e.CRUD = "x" },
-			func(e *registry.AuditEvent) { e.Pos = 0 },
-			func(e *registry.AuditEvent) { e.Seq = 0 },
-			func(e *registry.AuditEvent) { e.Hash = "" },
-			func(e *registry.AuditEvent) { e.ChainHash = e.ChainHash[:62] },
-			func(e *registry.AuditEvent) { e.PrevChainHash = "no hex" },
-		} {
-			w.wantFault(w.tx(func(tx registry.Tx) error {
-				head, err := tx.AuditHead(w.ctx, uuid.Nil)
-				w.must(err)
-				bad := placed(minimalEvent(uuid.Nil), head)
-				spoil(&bad)
-				return tx.InsertEvent(w.ctx, bad)
-			}))
-		}
-		w.equal(w.head(uuid.Nil), registry.AuditHead{})
+	s.test(t, "events that break a check", spoiltEvents)
+}
+
+func headOfLog(w *world) {
+	one, two := minimalTenant("one"), minimalTenant("two")
+	w.insert(one, two)
+	w.equal(w.head(uuid.Nil), registry.AuditHead{})
+	w.equal(w.head(newID()), registry.AuditHead{})
+	got := w.append(minimalEvent(one.ID), minimalEvent(uuid.Nil), minimalEvent(one.ID), minimalEvent(two.ID))
+	w.equal(w.head(one.ID), registry.AuditHead{Pos: 4, Seq: 2, ChainHash: got[2].ChainHash})
+	w.equal(w.head(two.ID), registry.AuditHead{Pos: 4, Seq: 1, ChainHash: got[3].ChainHash})
+	w.equal(w.head(uuid.Nil), registry.AuditHead{Pos: 4, Seq: 1, ChainHash: got[1].ChainHash})
+	w.equal(w.head(newID()), registry.AuditHead{Pos: 4})
+	w.commit(func(tx registry.Tx) error {
+		e, err := appendEvent(w.ctx, tx, minimalEvent(two.ID))
+		w.must(err)
+		head, err := tx.AuditHead(w.ctx, two.ID)
+		w.equal(head, registry.AuditHead{Pos: 5, Seq: 2, ChainHash: e.ChainHash})
+		return err
 	})
+}
+
+func spoiltEvents(w *world) {
+	for _, spoil := range []func(*registry.AuditEvent){
+		func(e *registry.AuditEvent) { e.CRUD = "" },
+		func(e *registry.AuditEvent) { e.CRUD = "x" },
+		func(e *registry.AuditEvent) { e.Pos = 0 },
+		func(e *registry.AuditEvent) { e.Seq = 0 },
+		func(e *registry.AuditEvent) { e.Hash = "" },
+		func(e *registry.AuditEvent) { e.ChainHash = e.ChainHash[:62] },
+		func(e *registry.AuditEvent) { e.PrevChainHash = "no hex" },
+	} {
+		w.wantFault(w.tx(func(tx registry.Tx) error {
+			head, err := tx.AuditHead(w.ctx, uuid.Nil)
+			w.must(err)
+			bad := placed(minimalEvent(uuid.Nil), head)
+			spoil(&bad)
+			return tx.InsertEvent(w.ctx, bad)
+		}))
+	}
+	w.equal(w.head(uuid.Nil), registry.AuditHead{})
 }
 
 func eventsComeBack(w *world) {

@@ -11,44 +11,48 @@ import (
 )
 
 func auditQueries(t *testing.T, s suite) {
-	s.test(t, "find what matches, in order, page by page", func(w *world) {
-		all, groups := variedLog(w)
-		for name, filter := range filters(all) {
-			for _, group := range groups {
-				for _, ascending := range []bool{true, false} {
-					for _, limit := range []int{1, 3, 1000} {
-						q := filter
-						q.GroupID, q.Ascending, q.Limit = group, ascending, limit
-						want := selected(all, q)
-						if got := w.events(q); show(got) != show(want) {
-							w.Errorf("%s, group %v, ascending %v, limit %d:\ngot  %s\nwant %s", name, group, ascending, limit, places(got), places(want))
-						}
+	s.test(t, "find what matches, in order, page by page", pagesOfEvents)
+	s.test(t, "begin behind a position, whether it is there or not", pagesBehind)
+}
+
+func pagesOfEvents(w *world) {
+	all, groups := variedLog(w)
+	for name, filter := range filters(all) {
+		for _, group := range groups {
+			for _, ascending := range []bool{true, false} {
+				for _, limit := range []int{1, 3, 1000} {
+					q := filter
+					q.GroupID, q.Ascending, q.Limit = group, ascending, limit
+					want := selected(all, q)
+					if got := w.events(q); show(got) != show(want) {
+						w.Errorf("%s, group %v, ascending %v, limit %d:\ngot  %s\nwant %s", name, group, ascending, limit, places(got), places(want))
 					}
 				}
 			}
 		}
-	})
-	s.test(t, "begin behind a position, whether it is there or not", func(w *world) {
-		tenant := minimalTenant("tenant")
-		w.insert(tenant)
-		var all []registry.AuditEvent
-		for range 3 {
-			all = append(all, w.append(minimalEvent(tenant.ID), minimalEvent(uuid.Nil))...)
-		}
-		for after := range int64(9) {
-			for _, ascending := range []bool{true, false} {
-				for _, group := range []*uuid.UUID{nil, {}, &tenant.ID} {
-					q := registry.AuditQuery{GroupID: group, Ascending: ascending, After: after, Limit: 100}
-					got, err := w.store.Events(w.ctx, q)
-					w.must(err)
-					w.equal(got, selected(all, q))
-				}
+	}
+}
+
+func pagesBehind(w *world) {
+	tenant := minimalTenant("tenant")
+	w.insert(tenant)
+	var all []registry.AuditEvent
+	for range 3 {
+		all = append(all, w.append(minimalEvent(tenant.ID), minimalEvent(uuid.Nil))...)
+	}
+	for after := range int64(9) {
+		for _, ascending := range []bool{true, false} {
+			for _, group := range []*uuid.UUID{nil, {}, &tenant.ID} {
+				q := registry.AuditQuery{GroupID: group, Ascending: ascending, After: after, Limit: 100}
+				got, err := w.store.Events(w.ctx, q)
+				w.must(err)
+				w.equal(got, selected(all, q))
 			}
 		}
-		got, err := w.store.Events(w.ctx, registry.AuditQuery{Limit: 0})
-		w.must(err)
-		w.equal(got, []registry.AuditEvent{})
-	})
+	}
+	got, err := w.store.Events(w.ctx, registry.AuditQuery{Limit: 0})
+	w.must(err)
+	w.equal(got, []registry.AuditEvent{})
 }
 
 // variedLog commits events that differ in everything that a query can ask for, of two tenants and the platform, and returns them
@@ -85,11 +89,11 @@ func filters(all []registry.AuditEvent) map[string]registry.AuditQuery {
 		"actor with a blank":            {ActorID: "ann "},
 		"target":                        {TargetID: "ann"},
 		"correlation":                   {CorrelationID: "c-1"},
-		"failures":                      {IsFailure: pointer(true)},
-		"successes":                     {IsFailure: pointer(false)},
+		"failures":                      {IsFailure: new(true)},
+		"successes":                     {IsFailure: new(false)},
 		"actor and target":              {ActorID: "bob", TargetID: "ann"},
 		"all together": {
-			Action: all[1].Action, Area: all[1].Area(), ActorID: all[1].Actor.ID, TargetID: "", CorrelationID: all[1].CorrelationID, IsFailure: pointer(true),
+			Action: all[1].Action, Area: all[1].Area(), ActorID: all[1].Actor.ID, TargetID: "", CorrelationID: all[1].CorrelationID, IsFailure: new(true),
 		},
 		"unknown": {ActorID: "nobody"},
 		"later":   {After: 5, Area: "area"},

@@ -15,20 +15,7 @@ var (
 )
 
 func catalog(t *testing.T, s suite) {
-	s.test(t, "products come back as they went in", func(w *world) {
-		minimal, full, without := minimalProduct("minimal"), fullProduct("full"), minimalProduct("without")
-		without.DefaultLimits, without.DefaultConfig = nil, nil
-		w.insert(minimal, full, without)
-		without.DefaultLimits, without.DefaultConfig = registry.Limits{}, registry.Config{}
-		for _, want := range []registry.Product{minimal, kept(full), without} {
-			got, err := w.store.Product(w.ctx, want.Key)
-			w.must(err)
-			w.equal(got, want)
-		}
-		got, err := w.store.Products(w.ctx)
-		w.must(err)
-		w.equal(got, []registry.Product{kept(full), minimal, without})
-	})
+	s.test(t, "products come back as they went in", productsComeBack)
 	s.test(t, "products that are not there", func(w *world) {
 		got, err := w.store.Products(w.ctx)
 		w.must(err)
@@ -55,36 +42,55 @@ func catalog(t *testing.T, s suite) {
 		w.must(err)
 		w.equal(got, kept(first))
 	})
-	s.test(t, "products that break a check", func(w *world) {
-		for name, spoil := range map[string]func(*registry.Product){
-			"audience":      func(p *registry.Product) { p.Audience = "" },
-			"less-than-0":   func(p *registry.Product) { p.TrialDays = -1 },
-			"too-long":      func(p *registry.Product) { p.TrialDays = 3651 },
-			"other-audence": func(p *registry.Product) { p.Audience = "everybody" },
-		} {
-			bad := minimalProduct(name)
-			spoil(&bad)
-			w.wantFault(w.insertErr(bad))
-			_, err := w.store.Product(w.ctx, name)
-			w.want(err, registry.ErrNotFound)
-		}
-	})
+	s.test(t, "products that break a check", spoiltProducts)
 	s.test(t, "requests come back as they went in", requestsComeBack)
 	s.test(t, "one request is open for a tenant and product", oneRequestIsOpen)
-	s.test(t, "requests that break a check", func(w *world) {
-		tenant := minimalTenant("tenant")
-		w.insert(tenant, minimalProduct("product"))
-		for _, spoil := range []func(*registry.CatalogRequest){
-			func(r *registry.CatalogRequest) { r.Status = "" },
-			func(r *registry.CatalogRequest) { r.Status = "lost" },
-			func(r *registry.CatalogRequest) { r.DecidedAt = later(1) },
-			func(r *registry.CatalogRequest) { r.Status = registry.RequestRejected },
-		} {
-			bad := minimalRequest(tenant.ID, "product")
-			spoil(&bad)
-			w.wantFault(w.insertErr(bad))
-		}
-	})
+	s.test(t, "requests that break a check", spoiltRequests)
+}
+
+func productsComeBack(w *world) {
+	minimal, full, without := minimalProduct("minimal"), fullProduct("full"), minimalProduct("without")
+	without.DefaultLimits, without.DefaultConfig = nil, nil
+	w.insert(minimal, full, without)
+	without.DefaultLimits, without.DefaultConfig = registry.Limits{}, registry.Config{}
+	for _, want := range []registry.Product{minimal, kept(full), without} {
+		got, err := w.store.Product(w.ctx, want.Key)
+		w.must(err)
+		w.equal(got, want)
+	}
+	got, err := w.store.Products(w.ctx)
+	w.must(err)
+	w.equal(got, []registry.Product{kept(full), minimal, without})
+}
+
+func spoiltProducts(w *world) {
+	for name, spoil := range map[string]func(*registry.Product){
+		"audience":      func(p *registry.Product) { p.Audience = "" },
+		"less-than-0":   func(p *registry.Product) { p.TrialDays = -1 },
+		"too-long":      func(p *registry.Product) { p.TrialDays = 3651 },
+		"other-audence": func(p *registry.Product) { p.Audience = "everybody" },
+	} {
+		bad := minimalProduct(name)
+		spoil(&bad)
+		w.wantFault(w.insertErr(bad))
+		_, err := w.store.Product(w.ctx, name)
+		w.want(err, registry.ErrNotFound)
+	}
+}
+
+func spoiltRequests(w *world) {
+	tenant := minimalTenant("tenant")
+	w.insert(tenant, minimalProduct("product"))
+	for _, spoil := range []func(*registry.CatalogRequest){
+		func(r *registry.CatalogRequest) { r.Status = "" },
+		func(r *registry.CatalogRequest) { r.Status = "lost" },
+		func(r *registry.CatalogRequest) { r.DecidedAt = later(1) },
+		func(r *registry.CatalogRequest) { r.Status = registry.RequestRejected },
+	} {
+		bad := minimalRequest(tenant.ID, "product")
+		spoil(&bad)
+		w.wantFault(w.insertErr(bad))
+	}
 }
 
 func requestsComeBack(w *world) {

@@ -20,8 +20,6 @@ func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 
 func newHash() registry.Hash { return sha256.Sum256([]byte(newID().String())) }
 
-func pointer[T any](v T) *T { return &v }
-
 // noon is a time that a store holds as it is; awkward is one that it holds in UTC and without its nanoseconds.
 var (
 	noon    = time.Date(2026, 3, 1, 12, 0, 0, 1000, time.UTC)
@@ -29,7 +27,7 @@ var (
 )
 
 // later is awkward, some minutes on.
-func later(minutes int) *time.Time { return pointer(awkward.Add(time.Duration(minutes) * time.Minute)) }
+func later(minutes int) *time.Time { return new(awkward.Add(time.Duration(minutes) * time.Minute)) }
 
 // minimal rows have what a row must have, and no more.
 
@@ -92,7 +90,7 @@ func fullTenant(slug string) registry.Tenant {
 }
 
 func fullLimits() registry.Limits {
-	return registry.Limits{"seats" + text: pointer(int64(1<<63 - 1)), "none": pointer(int64(0)), "unlimited": nil, "less": pointer(int64(-1 << 63))}
+	return registry.Limits{"seats" + text: new(int64(1<<63 - 1)), "none": new(int64(0)), "unlimited": nil, "less": new(int64(-1 << 63))}
 }
 
 // fullConfig is as encoding/json reads it: all numbers are float64.
@@ -190,7 +188,7 @@ func kept[T any](row T) T {
 			v.Field(i).Set(reflect.ValueOf(at.UTC().Truncate(time.Microsecond)))
 		case *time.Time:
 			if at != nil {
-				v.Field(i).Set(reflect.ValueOf(pointer(at.UTC().Truncate(time.Microsecond))))
+				v.Field(i).Set(reflect.ValueOf(new(at.UTC().Truncate(time.Microsecond))))
 			}
 		}
 	}

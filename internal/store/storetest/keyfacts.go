@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"fmt"
+	"reflect"
 	"testing"
 
 	"github.com/google/uuid"
@@ -30,6 +32,7 @@ func keyFacts(t *testing.T, s suite) {
 			w.want(err, registry.ErrNotFound)
 		}
 	})
+	s.test(t, "are those of one instant", factsOfOneInstant)
 	s.test(t, "in a transaction are those it wrote", func(w *world) {
 		tenant := minimalTenant("tenant")
 		key, source := minimalKey(tenant.ID), minimalEntitlement(tenant.ID, "product")
@@ -56,8 +59,8 @@ func factsOfProduct(w *world) {
 		k.Product = product
 		return k
 	}
-	any, ofOne, ofNone, foreign := key(tenant.ID, ""), key(tenant.ID, "one"), key(tenant.ID, "none"), key(other.ID, "")
-	w.insert(any, ofOne, ofNone, foreign)
+	free, ofOne, ofNone, foreign := key(tenant.ID, ""), key(tenant.ID, "one"), key(tenant.ID, "none"), key(other.ID, "")
+	w.insert(free, ofOne, ofNone, foreign)
 	nothing := []registry.Entitlement{}
 	for _, c := range []struct {
 		name    string
@@ -65,11 +68,11 @@ func factsOfProduct(w *world) {
 		product string
 		want    []registry.Entitlement
 	}{
-		{"a key for any product, no product", any, "", nothing},
-		{"a key for any product, a product", any, "one", one},
-		{"a key for any product, another product", any, "two", two},
-		{"a key for any product, a product not had", any, "none", nothing},
-		{"a key for any product, an unknown product", any, "unknown", nothing},
+		{"a key for any product, no product", free, "", nothing},
+		{"a key for any product, a product", free, "one", one},
+		{"a key for any product, another product", free, "two", two},
+		{"a key for any product, a product not had", free, "none", nothing},
+		{"a key for any product, an unknown product", free, "unknown", nothing},
 		{"a bound key, no product", ofOne, "", one},
 		{"a bound key, its product", ofOne, "one", one},
 		{"a bound key, another product", ofOne, "two", two},
@@ -79,18 +82,55 @@ func factsOfProduct(w *world) {
 		{"another tenant's key, a product not had", foreign, "two", nothing},
 	} {
 		got, err := w.store.KeyFacts(w.ctx, c.key.Hash, c.product)
-		if err != nil {
-			w.Errorf("%s: %v", c.name, err)
-			continue
-		}
 		owner := tenant
 		if c.key.TenantID == other.ID {
 			owner = kept(other)
 		}
 		want := registry.KeyFacts{Key: c.key, Tenant: owner, Entitlements: c.want}
-		if show(got) != show(want) {
-			w.Errorf("%s: wrong facts", c.name)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			w.Errorf("%s: %v\ngot  %s\nwant %s", c.name, err, show(got), show(want))
 		}
-		w.equal(got, want)
+	}
+}
+
+// factsOfOneInstant changes key, tenant and entitlements together, again and again, while they are read: they must always fit.
+func factsOfOneInstant(w *world) {
+	const changes = 200
+	tenant := minimalTenant("tenant")
+	key := minimalKey(tenant.ID)
+	tenant.Name, key.Name = "0", "0"
+	w.insert(tenant, minimalProduct("product"), key)
+	done := make(chan error, 1)
+	go func() {
+		for i := range changes {
+			tenant.Name, key.Name = fmt.Sprint(i+1), fmt.Sprint(i+1)
+			err := w.tx(func(tx registry.Tx) error {
+				if err := tx.UpdateTenant(w.ctx, tenant); err != nil {
+					return err
+				}
+				if err := tx.UpdateAPIKey(w.ctx, key); err != nil {
+					return err
+				}
+				return tx.InsertEntitlement(w.ctx, minimalEntitlement(tenant.ID, "product"))
+			})
+			if err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for {
+		facts, err := w.store.KeyFacts(w.ctx, key.Hash, "product")
+		w.must(err)
+		if n := fmt.Sprint(len(facts.Entitlements)); facts.Key.Name != n || facts.Tenant.Name != n {
+			w.Fatalf("key %s, tenant %s, %s entitlements", facts.Key.Name, facts.Tenant.Name, n)
+		}
+		select {
+		case err := <-done:
+			w.must(err)
+			return
+		default:
+		}
 	}
 }

@@ -27,14 +27,7 @@ func locks(t *testing.T, s suite) {
 		update := func(ctx context.Context, tx registry.Tx) error { return tx.UpdateAPIKey(ctx, key) }
 		excludeEachOther(w, map[string]locker{"LockAPIKey": lock, "UpdateAPIKey": update})
 	})
-	s.test(t, "the audit lock is one for all groups", func(w *world) {
-		tenant := minimalTenant("tenant")
-		w.insert(tenant)
-		of := func(group uuid.UUID) locker {
-			return func(ctx context.Context, tx registry.Tx) error { _, err := tx.AuditHead(ctx, group); return err }
-		}
-		excludeEachOther(w, map[string]locker{"of the tenant": of(tenant.ID), "of the platform": of(uuid.Nil), "of nobody": of(newID())})
-	})
+	s.test(t, "the audit lock is one for all groups", oneAuditLock)
 	s.test(t, "a tenant that is locked can be held, and written about", holdsBesideLock)
 	s.test(t, "of different tenants", func(w *world) {
 		one, two := minimalTenant("one"), minimalTenant("two")
@@ -46,33 +39,44 @@ func locks(t *testing.T, s suite) {
 		holder.commit()
 	})
 	s.test(t, "of a unique value decide with the commit", uniqueValueWaits)
-	s.test(t, "end with the transaction", func(w *world) {
-		tenant := minimalTenant("tenant")
-		key := minimalKey(tenant.ID)
-		w.insert(tenant, key)
-		all := func(ctx context.Context, tx registry.Tx) error {
-			if _, err := tx.LockTenant(ctx, tenant.ID); err != nil {
-				return err
-			}
-			if _, err := tx.LockAPIKey(ctx, key.ID); err != nil {
-				return err
-			}
-			_, err := tx.AuditHead(ctx, tenant.ID)
+	s.test(t, "end with the transaction", locksEnd)
+}
+
+func oneAuditLock(w *world) {
+	tenant := minimalTenant("tenant")
+	w.insert(tenant)
+	of := func(group uuid.UUID) locker {
+		return func(ctx context.Context, tx registry.Tx) error { _, err := tx.AuditHead(ctx, group); return err }
+	}
+	excludeEachOther(w, map[string]locker{"of the tenant": of(tenant.ID), "of the platform": of(uuid.Nil), "of nobody": of(newID())})
+}
+
+func locksEnd(w *world) {
+	tenant := minimalTenant("tenant")
+	key := minimalKey(tenant.ID)
+	w.insert(tenant, key)
+	all := func(ctx context.Context, tx registry.Tx) error {
+		if _, err := tx.LockTenant(ctx, tenant.ID); err != nil {
 			return err
 		}
-		for _, verdict := range []error{nil, errOfCaller} {
-			holder := w.begin()
-			w.must(all(w.ctx, holder))
-			w.want(holder.end(verdict), verdict)
-			w.passes(all)
+		if _, err := tx.LockAPIKey(ctx, key.ID); err != nil {
+			return err
 		}
-		// Whoever gave up waiting has no lock either.
+		_, err := tx.AuditHead(ctx, tenant.ID)
+		return err
+	}
+	for _, verdict := range []error{nil, errOfCaller} {
 		holder := w.begin()
 		w.must(all(w.ctx, holder))
-		w.waits(all)
-		holder.commit()
+		w.want(holder.end(verdict), verdict)
 		w.passes(all)
-	})
+	}
+	// Whoever gave up waiting has no lock either.
+	holder := w.begin()
+	w.must(all(w.ctx, holder))
+	w.waits(all)
+	holder.commit()
+	w.passes(all)
 }
 
 // locker is a call that takes a lock.

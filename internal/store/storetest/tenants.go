@@ -9,57 +9,63 @@ import (
 )
 
 func tenants(t *testing.T, s suite) {
-	s.test(t, "come back as they went in", func(w *world) {
-		minimal, full, without := minimalTenant("minimal"), fullTenant("full"), minimalTenant("without")
-		without.Metadata = nil
-		w.insert(minimal, full, without)
-		without.Metadata = map[string]string{}
-		for _, want := range []registry.Tenant{minimal, kept(full), without} {
-			got, err := w.store.Tenant(w.ctx, want.ID)
-			w.must(err)
-			w.equal(got, want)
-			got, err = w.store.TenantBySlug(w.ctx, want.Slug)
-			w.must(err)
-			w.equal(got, want)
-		}
-		got, err := w.store.TenantByOrg(w.ctx, full.KeycloakOrgID)
-		w.must(err)
-		w.equal(got, kept(full))
-	})
-	s.test(t, "that are not there", func(w *world) {
-		w.insert(minimalTenant("somebody"))
-		_, err := w.store.Tenant(w.ctx, newID())
-		w.want(err, registry.ErrNotFound)
-		_, err = w.store.Tenant(w.ctx, uuid.Nil)
-		w.want(err, registry.ErrNotFound)
-		for _, slug := range []string{"nobody", "", "Somebody", "somebody ", "some%"} {
-			_, err = w.store.TenantBySlug(w.ctx, slug)
-			w.want(err, registry.ErrNotFound)
-			_, err = w.store.TenantByOrg(w.ctx, slug) // nobody has the empty one, although somebody has none
-			w.want(err, registry.ErrNotFound)
-		}
-	})
+	s.test(t, "come back as they went in", tenantsComeBack)
+	s.test(t, "that are not there", missingTenants)
 	s.test(t, "are unique", tenantsAreUnique)
 	s.test(t, "update", updateTenant)
 	s.test(t, "lock and hold", lockAndHoldTenant)
-	s.test(t, "that break a check", func(w *world) {
-		for name, spoil := range map[string]func(*registry.Tenant){
-			"version": func(t *registry.Tenant) { t.Version = 0 },
-			"status":  func(t *registry.Tenant) { t.Status = "sleeping" },
-			"unset":   func(t *registry.Tenant) { t.Status = "" },
-		} {
-			bad := minimalTenant("spoilt-" + name)
-			spoil(&bad)
-			w.wantFault(w.insertErr(bad))
-			_, err := w.store.Tenant(w.ctx, bad.ID)
-			w.want(err, registry.ErrNotFound)
-			good := minimalTenant("good-" + name)
-			w.insert(good)
-			bad = good
-			spoil(&bad)
-			w.wantFault(w.tx(func(tx registry.Tx) error { return tx.UpdateTenant(w.ctx, bad) }))
-		}
-	})
+	s.test(t, "that break a check", spoiltTenants)
+}
+
+func tenantsComeBack(w *world) {
+	minimal, full, without := minimalTenant("minimal"), fullTenant("full"), minimalTenant("without")
+	without.Metadata = nil
+	w.insert(minimal, full, without)
+	without.Metadata = map[string]string{}
+	for _, want := range []registry.Tenant{minimal, kept(full), without} {
+		got, err := w.store.Tenant(w.ctx, want.ID)
+		w.must(err)
+		w.equal(got, want)
+		got, err = w.store.TenantBySlug(w.ctx, want.Slug)
+		w.must(err)
+		w.equal(got, want)
+	}
+	got, err := w.store.TenantByOrg(w.ctx, full.KeycloakOrgID)
+	w.must(err)
+	w.equal(got, kept(full))
+}
+
+func missingTenants(w *world) {
+	w.insert(minimalTenant("somebody"))
+	_, err := w.store.Tenant(w.ctx, newID())
+	w.want(err, registry.ErrNotFound)
+	_, err = w.store.Tenant(w.ctx, uuid.Nil)
+	w.want(err, registry.ErrNotFound)
+	for _, slug := range []string{"nobody", "", "Somebody", "somebody ", "some%"} {
+		_, err = w.store.TenantBySlug(w.ctx, slug)
+		w.want(err, registry.ErrNotFound)
+		_, err = w.store.TenantByOrg(w.ctx, slug) // nobody has the empty one, although somebody has none
+		w.want(err, registry.ErrNotFound)
+	}
+}
+
+func spoiltTenants(w *world) {
+	for name, spoil := range map[string]func(*registry.Tenant){
+		"version": func(t *registry.Tenant) { t.Version = 0 },
+		"status":  func(t *registry.Tenant) { t.Status = "sleeping" },
+		"unset":   func(t *registry.Tenant) { t.Status = "" },
+	} {
+		bad := minimalTenant("spoilt-" + name)
+		spoil(&bad)
+		w.wantFault(w.insertErr(bad))
+		_, err := w.store.Tenant(w.ctx, bad.ID)
+		w.want(err, registry.ErrNotFound)
+		good := minimalTenant("good-" + name)
+		w.insert(good)
+		bad = good
+		spoil(&bad)
+		w.wantFault(w.tx(func(tx registry.Tx) error { return tx.UpdateTenant(w.ctx, bad) }))
+	}
 }
 
 func tenantsAreUnique(w *world) {

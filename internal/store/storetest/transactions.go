@@ -23,49 +23,55 @@ func transactions(t *testing.T, s suite) {
 		}), errOfCaller)
 		w.must(w.tx(func(registry.Tx) error { return nil }))
 	})
-	s.test(t, "that panic leave nothing behind and no lock", func(w *world) {
-		tenant := minimalTenant("tenant")
-		func() {
-			defer func() { w.equal(recover(), "panic of the caller") }()
-			_ = w.tx(func(tx registry.Tx) error {
-				w.must(tx.InsertTenant(w.ctx, tenant))
-				panic("panic of the caller")
-			})
-		}()
-		w.insert(tenant)
-	})
+	s.test(t, "that panic leave nothing behind and no lock", rollbackOfPanic)
 	s.test(t, "see what they wrote", readsOwnWrites)
-	s.test(t, "go on after what is not there", func(w *world) {
-		tenant, missing := minimalTenant("tenant"), newID()
-		w.commit(func(tx registry.Tx) error {
-			for name, answer := range notFounds(w.ctx, tx, missing) {
-				if !errors.Is(answer, registry.ErrNotFound) {
-					w.Errorf("%s: %v", name, answer)
-				}
-			}
-			return tx.InsertTenant(w.ctx, tenant)
-		})
-		got, err := w.store.Tenant(w.ctx, tenant.ID)
-		w.must(err)
-		w.equal(got, tenant)
-	})
+	s.test(t, "go on after what is not there", missingDoomsNot)
 	s.test(t, "are doomed by a failed write", doomed)
-	s.test(t, "take no calls after their end", func(w *world) {
-		for name, verdict := range map[string]error{"committed": nil, "rolled back": errOfCaller} {
-			var ended registry.Tx
-			w.want(w.tx(func(tx registry.Tx) error {
-				ended = tx
-				w.must(tx.InsertTenant(w.ctx, minimalTenant("t-"+newID().String())))
-				return verdict
-			}), verdict)
-			for call, err := range everyCall(w.ctx, ended) {
-				if err == nil || errors.Is(err, registry.ErrNotFound) {
-					w.Errorf("%s of a transaction that was %s: %v", call, name, err)
-				}
+	s.test(t, "take no calls after their end", noCallsAfterEnd)
+}
+
+func rollbackOfPanic(w *world) {
+	tenant := minimalTenant("tenant")
+	func() {
+		defer func() { w.equal(recover(), "panic of the caller") }()
+		_ = w.tx(func(tx registry.Tx) error {
+			w.must(tx.InsertTenant(w.ctx, tenant))
+			panic("panic of the caller")
+		})
+	}()
+	w.insert(tenant)
+}
+
+func missingDoomsNot(w *world) {
+	tenant, missing := minimalTenant("tenant"), newID()
+	w.commit(func(tx registry.Tx) error {
+		for name, answer := range notFounds(w.ctx, tx, missing) {
+			if !errors.Is(answer, registry.ErrNotFound) {
+				w.Errorf("%s: %v", name, answer)
 			}
 		}
-		w.equal(w.head(uuid.Nil), registry.AuditHead{})
+		return tx.InsertTenant(w.ctx, tenant)
 	})
+	got, err := w.store.Tenant(w.ctx, tenant.ID)
+	w.must(err)
+	w.equal(got, tenant)
+}
+
+func noCallsAfterEnd(w *world) {
+	for name, verdict := range map[string]error{"committed": nil, "rolled back": errOfCaller} {
+		var ended registry.Tx
+		w.want(w.tx(func(tx registry.Tx) error {
+			ended = tx
+			w.must(tx.InsertTenant(w.ctx, minimalTenant("t-"+newID().String())))
+			return verdict
+		}), verdict)
+		for call, err := range everyCall(w.ctx, ended) {
+			if err == nil || errors.Is(err, registry.ErrNotFound) {
+				w.Errorf("%s of a transaction that was %s: %v", call, name, err)
+			}
+		}
+	}
+	w.equal(w.head(uuid.Nil), registry.AuditHead{})
 }
 
 // notFounds are the calls that ask for what is not there.
