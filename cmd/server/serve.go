@@ -133,7 +133,7 @@ func serveAdmin(addr string, handler http.Handler, log *slog.Logger) (func(), er
 		return nil, fmt.Errorf("ADMIN_ADDR: %w", err)
 	}
 	admin := httpServer(handler, log)
-	admin.WriteTimeout = 2 * time.Minute // a CPU profile takes its time
+	admin.WriteTimeout = 0 // a profile takes as long as it is asked to
 	go func() { _ = admin.Serve(l) }()
 	return func() { _ = admin.Close() }, nil
 }

@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"slices"
@@ -23,7 +24,7 @@ type Config struct {
 	MaxConns       int    // of the pool
 	MaxKeys        int    // unrevoked API keys per tenant
 	DrainDelay     time.Duration
-	LogLevel       string
+	LogLevel       slog.Level
 	LogFormat      string
 
 	AuthMode       string // dev or oidc
@@ -63,7 +64,10 @@ var Variables = []Variable{
 	{"LOG_FORMAT", "text in dev, else json", "one of `text`, `json`"},
 }
 
-// Load reads the settings and refuses those of stage and prod that would be unsafe. Its error is one sentence for each setting that is wrong, each naming the variable.
+var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+
+// Load reads the settings and refuses those of stage and prod that would be unsafe. Its error is one sentence for each setting that is
+// wrong, each naming the variable.
 func Load(getenv func(string) string) (Config, error) {
 	r := reader{getenv: getenv}
 	c := Config{
@@ -75,7 +79,7 @@ func Load(getenv func(string) string) (Config, error) {
 		MaxConns:       r.number("DB_MAX_CONNS", 1, 1000),
 		MaxKeys:        r.number("MAX_KEYS_PER_TENANT", 1, 1_000_000),
 		DrainDelay:     r.duration("DRAIN_DELAY", time.Minute),
-		LogLevel:       r.oneOf("LOG_LEVEL", "debug", "info", "warn", "error"),
+		LogLevel:       levels[r.oneOf("LOG_LEVEL", "debug", "info", "warn", "error")],
 	}
 	c.LogFormat = r.oneOfOr("LOG_FORMAT", map[bool]string{true: "text", false: "json"}[c.Env == "dev"], "text", "json")
 	r.authentication(&c)

@@ -67,7 +67,7 @@ func (s *Service) Verify(ctx context.Context, by Caller, q VerifyQuery) (Verdict
 		return Verdict{}, err
 	}
 	if !by.Scope.Tenants {
-		if q.Product != "" && q.Product != by.Scope.Product {
+		if by.Scope.Product == "" || (q.Product != "" && q.Product != by.Scope.Product) {
 			return Verdict{}, &Error{Kind: Forbidden, Code: CodeForbidden, Detail: "The caller may verify keys for its own product only."}
 		}
 		q.Product = by.Scope.Product

@@ -27,7 +27,7 @@ func parsePolicy(cell string) (policy, error) {
 	}
 	var p policy
 	for name := range strings.FieldsSeq(cell) {
-		if !slices.Contains(auth.Roles, auth.Role(name)) {
+		if !slices.Contains(auth.Roles(), auth.Role(name)) {
 			return p, fmt.Errorf("%q is no role", name)
 		}
 		p.roles = append(p.roles, auth.Role(name))
@@ -98,17 +98,17 @@ func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, 
 // grant widens the scope by what a role reaches, and tells whether it reaches anything.
 func (s *Server) grant(r *http.Request, scope *registry.Scope, role auth.Role, who auth.Principal) (bool, error) {
 	switch role {
-	case auth.Operator:
+	case auth.RoleOperator:
 		scope.Operator, scope.Tenants = true, true
-	case auth.Portal:
+	case auth.RolePortal:
 		scope.Tenants = true
-	case auth.KeysVerify:
+	case auth.RoleKeysVerify:
 		scope.Product = who.Product
 		if who.Product == "" {
 			s.unbound(r, who, "the product's service account is bound to no product: set the claim product or OIDC_PRODUCT_CLIENTS")
 		}
 		return who.Product != "", nil
-	case auth.TenantAdmin:
+	case auth.RoleTenantAdmin:
 		tenant, found, err := s.registry.OwnTenant(r.Context(), who.Organization, who.TenantSlug)
 		if err != nil {
 			return false, err
@@ -135,7 +135,7 @@ func onBehalfOf(h http.Header, who auth.Principal) (registry.Party, error) {
 		switch {
 		case len(given) == 0:
 			continue
-		case !who.Has(auth.Portal):
+		case !who.Has(auth.RolePortal):
 			return claimed, invalid(registry.Violation{Parameter: name, Message: "is for callers with the role portal"})
 		case len(given) > 1 || !fitsHeader(given[0]):
 			return claimed, invalid(registry.Violation{Parameter: name, Message: "must be there once, with 1 to 200 visible characters"})

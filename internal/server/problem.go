@@ -49,6 +49,15 @@ var problems = map[string]problemKind{
 	"not_ready":              {503, "Not ready", "Send no traffic here until /readyz answers 200."},
 }
 
+// Problems lists the codes that an answer can carry, each with its status.
+func Problems() map[string]int {
+	statuses := make(map[string]int, len(problems))
+	for code, kind := range problems {
+		statuses[code] = kind.Status
+	}
+	return statuses
+}
+
 // edgeProblem is a refusal that the edge itself decides. The code must be one of problems.
 func edgeProblem(code, detail string, violations ...registry.Violation) *registry.Error {
 	return &registry.Error{Code: code, Detail: detail, Violations: violations}

@@ -1,6 +1,9 @@
 package server
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // route is one line of the API.
 type route struct {
@@ -42,6 +45,15 @@ var routes = []route{
 	{"GET", "/v1/audit", "operator tenant-admin", "tenant_id order limit cursor action actor_id target_id correlation_id is_failure", "", false, (*Server).audit},
 	{"POST", "/v1/audit", "operator portal keys:verify audit:write", "", "*", true, (*Server).recordEvent},
 	{"GET", "/v1/audit/{id}", "operator tenant-admin", "", "", false, (*Server).auditEvent},
+}
+
+// Routes lists the routes in the order of the table, each as "METHOD /path" with its parameters in braces, as OpenAPI writes them.
+func Routes() []string {
+	list := make([]string, len(routes))
+	for i, rt := range routes {
+		list[i] = rt.method + " " + strings.TrimSuffix(rt.path, "{$}")
+	}
+	return list
 }
 
 // mux routes by the table. Whatever fits no line is answered by unrouted, never by the mux's own text.

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/breakpilot/tenant-registry/internal/migrate"
+	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+	"github.com/breakpilot/tenant-registry/migrations"
+	"github.com/jackc/pgx/v5"
+)
+
+const canary = "c4n4ry-p4ssw0rd"
+
+var binary string // the program, built once
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "migrate-test-")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "migrate")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		panic(fmt.Sprintf("%v: %s", err, out))
+	}
+	code := postgrestest.Main(m)
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// program is the built binary with nothing in its environment but what is named.
+func program(env []string, args ...string) *exec.Cmd {
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
+	return cmd
+}
+
+// finish returns the exit code and both outputs.
+func finish(t *testing.T, cmd *exec.Cmd) (code int, out, errOut string) {
+	t.Helper()
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()
+}
+
+// want runs a command and checks what it exits with and, by patterns, what it prints.
+func want(t *testing.T, cmd *exec.Cmd, code int, stdout, stderr string) (errOut string) {
+	t.Helper()
+	gotCode, gotOut, gotErr := finish(t, cmd)
+	if gotCode != code || !regexp.MustCompile(`^(?:`+stdout+`)$`).MatchString(gotOut) || !regexp.MustCompile(`^(?:`+stderr+`)$`).MatchString(gotErr) {
+		t.Errorf("%v: exit %d, %q, %q; want %d, %q, %q", cmd.Args[1:], gotCode, gotOut, gotErr, code, stdout, stderr)
+	}
+	if strings.Contains(gotOut+gotErr, canary) {
+		t.Errorf("%v prints the password: %q, %q", cmd.Args[1:], gotOut, gotErr)
+	}
+	return gotErr
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"", "sideways", "up now", "down 1", "force", "force x", "force -1", "force 1 2", "create", "create a b", "version -v"} {
+		want(t, program(nil, strings.Fields(args)...), exitUsage, "", `migrate: [^\n]+\n\n(?s:usage: .+)`)
+	}
+	want(t, program([]string{"MIGRATE_LOCK_WAIT=soon"}, "up"), exitUsage, "", `migrate: MIGRATE_LOCK_WAIT [^\n]+\n\n(?s:usage: .+)`)
+	for _, help := range []string{"help", "-h", "--help"} {
+		want(t, program(nil, help), exitOK, `(?s:usage: .+MIGRATE_DATABASE_URL.+)`, "")
+	}
+}
+
+func TestFailuresAreOneSentence(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		env  []string
+		says string
+	}{
+		"no DSN":         {nil, `DATABASE_URL is not set`},
+		"nobody there":   {[]string{"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"}, `cannot connect to Postgres at 127\.0\.0\.1:1: connection refused; put DATABASE_URL right`},
+		"broken DSN":     {[]string{"DATABASE_URL=" + canary + " " + canary}, `the DSN cannot be read`},
+		"direct DSN win": {[]string{"DATABASE_URL=postgres://127.0.0.1:1/d", "MIGRATE_DATABASE_URL=postgres://127.0.0.1:2/d"}, `127\.0\.0\.1:2: .*put MIGRATE_DATABASE_URL right`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, command := range []string{"up", "down", "down-all", "version"} {
+				want(t, program(test.env, command), exitFailure, "", `migrate: [^\n]*`+test.says+`[^\n]*\n`)
+			}
+		})
+	}
+}
+
+func TestCommands(t *testing.T) {
+	t.Parallel()
+	db := []string{"DATABASE_URL=" + withPassword(postgrestest.Empty(t))}
+	latest := migrations.Latest()
+	at := func(format string, args ...any) string { return fmt.Sprintf(format, args...) + "\n" }
+
+	want(t, program(db, "version"), exitOK, "0\n", "")
+	want(t, program(db, "up"), exitOK, at(`schema is at version %d \(was 0\)`, latest), "")
+	want(t, program(db, "up"), exitOK, at("schema is at version %d; nothing to do", latest), "")
+	want(t, program(db, "version"), exitOK, at("%d", latest), "")
+	want(t, program(db, "down"), exitOK, at(`schema is at version %d \(was %d\)`, latest-1, latest), "")
+	want(t, program(db, "up"), exitOK, at(`schema is at version %d \(was %d\)`, latest, latest-1), "")
+	for _, env := range []string{"stage", "prod", "production"} {
+		want(t, program(append(db, "APP_ENV="+env), "down-all"), exitFailure, "", `migrate: refused: [^\n]*APP_ENV[^\n]*\n`)
+	}
+	want(t, program(append(db, "APP_ENV=prod"), "down"), exitFailure, "", `migrate: refused: [^\n]*only go forward[^\n]*\n`)
+	want(t, program(db, "version"), exitOK, at("%d", latest), "")
+	want(t, program(append(db, "APP_ENV=dev"), "down-all"), exitOK, at(`schema is at version 0 \(was %d\)`, latest), "")
+}
+
+func TestCreate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	create := func(name string) *exec.Cmd {
+		cmd := program(nil, "create", name)
+		cmd.Dir = dir
+		return cmd
+	}
+	want(t, create("add_team_table"), exitFailure, "", `migrate: there is no folder migrations here[^\n]*\n`)
+	if err := os.Mkdir(filepath.Join(dir, "migrations"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	want(t, create("Add-Team"), exitFailure, "", `migrate: the name of a migration [^\n]*\n`)
+	want(t, create("add_team_table"), exitOK, `created migrations/000001_add_team_table\.up\.sql\ncreated migrations/000001_add_team_table\.down\.sql\n`, "")
+}
+
+func TestFiveAtOnce(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.Empty(t)
+	var wg sync.WaitGroup
+	for range 5 {
+		wg.Go(func() {
+			want(t, program([]string{"DATABASE_URL=" + dsn}, "up"), exitOK, fmt.Sprintf(`schema is at version %d(; nothing to do| \(was 0\))\n`, migrations.Latest()), "")
+		})
+	}
+	wg.Wait()
+	want(t, program([]string{"DATABASE_URL=" + dsn}, "version"), exitOK, fmt.Sprintln(migrations.Latest()), "")
+}
+
+func TestNewerSchemaIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	query(t, connect(t, dsn), `UPDATE schema_migrations SET version = 999`)
+	want(t, program([]string{"DATABASE_URL=" + dsn}, "up"), exitOK, `schema is at version 999, newer than the \d+ this build knows; nothing to do\n`, "")
+	want(t, program([]string{"DATABASE_URL=" + dsn}, "version"), exitOK, "999\n", "")
+}
+
+func TestLockIsNotWaitedForLongerThanAllowed(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.Empty(t)
+	query(t, connect(t, dsn), `SELECT pg_advisory_lock($1)`, migrate.LockKey)
+	env := []string{"DATABASE_URL=" + dsn, "MIGRATE_LOCK_WAIT=200ms"}
+	want(t, program(env, "up"), exitFailure, "", `migrate: another migration is under way [^\n]+200ms[^\n]+\n`)
+}
+
+// A file that fails: the printed commands, run as they stand, mend it once the obstacle is gone.
+func TestFailedFileIsMendedAsPrinted(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.Empty(t)
+	conn := connect(t, dsn)
+	query(t, conn, `CREATE TYPE tenant_status AS ENUM ('in the way')`)
+	env := []string{"DATABASE_URL=" + withPassword(dsn)}
+	want(t, program(env, "up"), exitDirty, "", `migrate: the schema is dirty at version 1: .*rolled back.*type "tenant_status" already exists \(SQLSTATE 42710\)\n(?s:.+)`)
+	want(t, program(env, "version"), exitDirty, `1 \(dirty\)\n`, `(?s:.+)`)
+	printed := want(t, program(env, "up"), exitDirty, "", `(?s:.+)`)
+	query(t, conn, `DROP TYPE tenant_status`)
+	runPrinted(t, env, printed)
+}
+
+// A process that is killed while its file runs leaves a backend that goes on; whatever becomes of that, the printed commands
+// mend the schema.
+func TestKilledMidwayIsMendedAsPrinted(t *testing.T) {
+	t.Parallel()
+	for name, commits := range map[string]bool{"the backend commits": true, "the backend is ended": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := postgrestest.Empty(t)
+			env := []string{"DATABASE_URL=" + withPassword(dsn)}
+			holder := connect(t, dsn)
+			cmd, pid := blockedUp(t, env, dsn, holder)
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait()
+			want(t, program(env, "version"), exitOK, `1 \(dirty: a migration to it is under way\)\n`, "")
+			says := "was committed, but was cut off"
+			if !commits {
+				query(t, connect(t, dsn), `SELECT pg_terminate_backend($1)`, pid)
+				says = "was rolled back"
+			}
+			query(t, holder, `ROLLBACK`)
+			printed := want(t, program(env, "up"), exitDirty, "", `migrate: the schema is dirty at version 1: .*`+says+`.*\n(?s:.+)`)
+			runPrinted(t, env, printed)
+		})
+	}
+}
+
+// A dirty schema without a record of what is there: both ways out are printed, and the one that fits mends it.
+func TestUnknownOutcomePrintsBothWays(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	query(t, connect(t, dsn), `COMMENT ON TABLE schema_migrations IS NULL; UPDATE schema_migrations SET dirty = true`)
+	env := []string{"DATABASE_URL=" + dsn}
+	printed := want(t, program(env, "up"), exitDirty, "", `(?s:.+)`)
+	done, notDone, found := strings.Cut(printed, "if nothing of it is there")
+	if !found || !strings.Contains(done, binary+" force 1\n") || !strings.Contains(notDone, binary+" force 0\n") {
+		t.Errorf("printed %q, want both ways", printed)
+	}
+	runPrinted(t, env, done)
+}
+
+// Terminating the process in the middle of a file takes the file back and leaves a clean schema, at once.
+func TestTerminatedMidway(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.Empty(t)
+	env := []string{"DATABASE_URL=" + dsn}
+	holder := connect(t, dsn)
+	cmd, _ := blockedUp(t, env, dsn, holder)
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitFailure {
+		t.Errorf("ended with %v, want exit %d", err, exitFailure)
+	}
+	if got := cmd.Stderr.(*strings.Builder).String(); got != "migrate: interrupted: the schema is clean at version 0\n" {
+		t.Errorf("printed %q", got)
+	}
+	want(t, program(env, "version"), exitOK, "0\n", "")
+	query(t, holder, `ROLLBACK`)
+	want(t, program(env, "up"), exitOK, `(?s:.+)`, "")
+}
+
+// blockedUp starts "migrate up" and returns once its file waits, for a type that holder is about to make.
+func blockedUp(t *testing.T, env []string, dsn string, holder *pgx.Conn) (cmd *exec.Cmd, backend int) {
+	t.Helper()
+	query(t, holder, `BEGIN; CREATE TYPE tenant_status AS ENUM ('in the way')`)
+	cmd = program(env, "up")
+	cmd.Stderr = new(strings.Builder)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	conn := connect(t, dsn)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		err := conn.QueryRow(t.Context(), `SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+			AND wait_event_type = 'Lock' AND query LIKE '%CREATE TYPE tenant_status%'`).Scan(&backend)
+		if err == nil {
+			return cmd, backend
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the migration does not wait: %v", err)
+		}
+	}
+}
+
+// runPrinted runs the indented lines with a shell, as a person would paste them.
+func runPrinted(t *testing.T, env []string, printed string) {
+	t.Helper()
+	lines := regexp.MustCompile(`(?m)^  (.+)$`).FindAllStringSubmatch(printed, -1)
+	if len(lines) != 2 {
+		t.Fatalf("%d commands in %q, want two", len(lines), printed)
+	}
+	for _, line := range lines {
+		cmd := exec.Command("/bin/sh", "-c", line[1])
+		cmd.Env = env
+		want(t, cmd, exitOK, `schema is at version .+\n`, "")
+	}
+	want(t, program(env, "version"), exitOK, fmt.Sprintln(migrations.Latest()), "")
+	want(t, program(env, "up"), exitOK, `schema is at version \d+; nothing to do\n`, "")
+}
+
+// withPassword adds a password that no output may hold, unless the server wants one of its own.
+func withPassword(dsn string) string {
+	return strings.Replace(dsn, "postgres://postgres@", "postgres://postgres:"+canary+"@", 1)
+}
+
+func connect(t *testing.T, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+func query(t *testing.T, conn *pgx.Conn, text string, args ...any) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), text, args...); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+}

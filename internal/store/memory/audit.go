@@ -1,0 +1,137 @@
+package memory
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// Event implements registry.AuditReader.
+func (r reader) Event(ctx context.Context, id uuid.UUID) (registry.AuditEvent, error) {
+	return read(ctx, r, func(own bool) (registry.AuditEvent, error) {
+		e := find(r.db.events, id, own)
+		if e == nil {
+			return registry.AuditEvent{}, registry.ErrNotFound
+		}
+		return copyEvent(*e), nil
+	})
+}
+
+// Events implements registry.AuditReader.
+func (r reader) Events(ctx context.Context, q registry.AuditQuery) ([]registry.AuditEvent, error) {
+	if err := (texts{q.Action, q.Area, q.ActorID, q.TargetID, q.CorrelationID}).check(); err != nil {
+		return nil, err
+	}
+	return read(ctx, r, func(own bool) ([]registry.AuditEvent, error) {
+		got := []registry.AuditEvent{}
+		rows := r.db.behind(q)
+		for i := range rows {
+			if len(got) >= q.Limit {
+				break
+			}
+			if !q.Ascending {
+				i = len(rows) - 1 - i
+			}
+			if e := rows[i].seen(own); e != nil && matches(q, e) {
+				got = append(got, copyEvent(*e))
+			}
+		}
+		return got, nil
+	})
+}
+
+// behind are the rows of the query's log that come after q.After in its order.
+func (db *tables) behind(q registry.AuditQuery) []*row[registry.AuditEvent] {
+	log := &db.log
+	if q.GroupID != nil {
+		if log = db.chains[*q.GroupID]; log == nil {
+			return nil
+		}
+	}
+	switch {
+	case q.Ascending:
+		return log.rows[log.place(&registry.AuditEvent{Pos: q.After + 1, Seq: q.After + 1}):]
+	case q.After == 0:
+		return log.rows
+	}
+	return log.rows[:log.place(&registry.AuditEvent{Pos: q.After, Seq: q.After})]
+}
+
+func matches(q registry.AuditQuery, e *registry.AuditEvent) bool {
+	is := func(filter, value string) bool { return filter == "" || filter == value }
+	return is(q.Action, e.Action) && is(q.Area, e.Area()) && is(q.ActorID, e.Actor.ID) && is(q.TargetID, e.Target.ID) &&
+		is(q.CorrelationID, e.CorrelationID) && (q.IsFailure == nil || *q.IsFailure == e.IsFailure)
+}
+
+// AuditHead implements registry.AuditWriter. The audit lock is the writer slot.
+func (t *tx) AuditHead(ctx context.Context, group uuid.UUID) (registry.AuditHead, error) {
+	return lock(ctx, t, func() (registry.AuditHead, error) {
+		var head registry.AuditHead
+		if last := t.db.log.last(); last != nil {
+			head.Pos = last.Pos
+		}
+		if last := t.db.chains[group].last(); last != nil {
+			head.Seq, head.ChainHash = last.Seq, last.ChainHash
+		}
+		return head, nil
+	})
+}
+
+// InsertEvent implements registry.AuditWriter.
+func (t *tx) InsertEvent(ctx context.Context, e registry.AuditEvent) error {
+	return t.write(ctx, func() error {
+		e, err := storedEvent(e)
+		if err != nil {
+			return err
+		}
+		chain := t.db.chains[e.GroupID]
+		switch {
+		case t.db.events[e.ID] != nil || t.db.log.has(&e) || chain.has(&e):
+			return registry.ErrDuplicate
+		case e.GroupID != uuid.Nil && t.db.tenants[e.GroupID] == nil:
+			return registry.ErrNoParent
+		}
+		if chain == nil {
+			chain = newChain()
+			add(t, t.db.chains, e.GroupID, chain)
+		}
+		r := &row[registry.AuditEvent]{}
+		set(t, r, e)
+		add(t, t.db.events, e.ID, r)
+		t.db.log.insert(t, r)
+		chain.insert(t, r)
+		return nil
+	})
+}
+
+var cruds = []registry.CRUD{registry.Create, registry.Read, registry.Update, registry.Delete}
+
+// storedEvent is an event as its row holds it.
+func storedEvent(e registry.AuditEvent) (registry.AuditEvent, error) {
+	e = copyEvent(e)
+	micros(&e.Created, &e.Received)
+	switch {
+	case !slices.Contains(cruds, e.CRUD):
+		return e, broken("event crud")
+	case e.Pos < 1 || e.Seq < 1:
+		return e, broken("event numbers")
+	case !isHash(e.Hash) || !isHash(e.PrevChainHash) || !isHash(e.ChainHash):
+		return e, broken("event hashes")
+	}
+	text := texts{e.GroupName, e.Action, e.SourceIP, e.Description, e.Component, e.Version, e.ExternalID, e.CorrelationID, e.EmitterID, e.EmitterName}
+	for _, p := range []registry.Party{e.Actor, e.Target} {
+		text = append(text, p.ID, p.Name, p.Href, p.Type).and(p.Fields)
+	}
+	return e, text.and(e.Fields).and(e.Metadata).check()
+}
+
+// copyEvent keeps nil maps, which are absent, apart from empty ones.
+func copyEvent(e registry.AuditEvent) registry.AuditEvent {
+	e.Fields, e.Metadata = maps.Clone(e.Fields), maps.Clone(e.Metadata)
+	e.Actor.Fields, e.Target.Fields = maps.Clone(e.Actor.Fields), maps.Clone(e.Target.Fields)
+	return e
+}

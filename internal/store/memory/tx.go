@@ -1,0 +1,124 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+var errEnded = errors.New("memory: the transaction has ended")
+
+// tx is one transaction. Its fields are guarded by db.mu.
+type tx struct {
+	reader
+	refuses error // why it takes no more calls; nil while it does
+	writes  bool  // it holds the writer slot
+	log     []step
+}
+
+// step is how one write ends, one way or the other.
+type step struct{ commit, undo func() }
+
+var _ registry.Tx = (*tx)(nil)
+
+func newTx(db *tables) *tx {
+	t := &tx{}
+	t.reader = reader{db: db, tx: t}
+	return t
+}
+
+// write runs fn with the writer slot held and the tables locked. If it fails with anything but ErrNotFound, which Postgres
+// does not count as a failure either, the transaction is doomed.
+func (t *tx) write(ctx context.Context, fn func() error) error {
+	err := t.takeSlot(ctx)
+	t.db.mu.Lock()
+	defer t.db.mu.Unlock()
+	if t.refuses != nil {
+		return t.refuses
+	}
+	if err == nil {
+		err = fn()
+	}
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		t.refuses = registry.ErrTxDoomed
+	}
+	return err
+}
+
+// lock is write for what reads under a lock.
+func lock[T any](ctx context.Context, t *tx, fn func() (T, error)) (T, error) {
+	var got T
+	err := t.write(ctx, func() (err error) {
+		got, err = fn()
+		return err
+	})
+	return got, err
+}
+
+// takeSlot waits for the writer slot unless the transaction has it, or takes no more calls.
+func (t *tx) takeSlot(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t.db.mu.RLock()
+	settled := t.writes || t.refuses != nil
+	t.db.mu.RUnlock()
+	if settled {
+		return nil
+	}
+	select {
+	case t.db.slot <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: waited for another transaction: %w", registry.ErrUnavailable, ctx.Err())
+	}
+	t.db.mu.Lock()
+	defer t.db.mu.Unlock()
+	if t.writes || t.refuses != nil {
+		<-t.db.slot
+		return nil
+	}
+	t.writes = true
+	return nil
+}
+
+// note adds a write to the log.
+func (t *tx) note(commit, undo func()) { t.log = append(t.log, step{commit, undo}) }
+
+func (t *tx) commit(ctx context.Context) error {
+	t.db.mu.Lock()
+	defer t.db.mu.Unlock()
+	if t.refuses != nil {
+		return t.refuses
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, s := range t.log {
+		s.commit()
+	}
+	t.end()
+	return nil
+}
+
+// rollback undoes what was written, unless the transaction has ended.
+func (t *tx) rollback() {
+	t.db.mu.Lock()
+	defer t.db.mu.Unlock()
+	if errors.Is(t.refuses, errEnded) {
+		return
+	}
+	for i := len(t.log) - 1; i >= 0; i-- {
+		t.log[i].undo()
+	}
+	t.end()
+}
+
+func (t *tx) end() {
+	t.refuses, t.log = errEnded, nil
+	if t.writes {
+		t.writes = false
+		<-t.db.slot
+	}
+}

@@ -1,0 +1,202 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// limits are what the server holds every session to. Locks give up before statements, statements before Config.CallTimeout, so
+// that the server ends a call that takes too long, and not a broken connection. The idle one is what frees the audit log from a
+// replica that was stopped; waits for a lock outlast it.
+var limits = map[string]string{
+	"statement_timeout":                   "4s",
+	"lock_timeout":                        "3s",
+	"idle_in_transaction_session_timeout": "2s",
+	"tcp_user_timeout":                    "5s",
+}
+
+// session is what else every session is told.
+var session = map[string]string{
+	"application_name": "tenant-registry",
+	"timezone":         "UTC",
+}
+
+const (
+	defaultMaxConns   = 10
+	connLifetime      = 30 * time.Minute
+	connJitter        = 5 * time.Minute
+	healthCheckPeriod = 15 * time.Second
+)
+
+var errDSN = errors.New("the DSN of the database cannot be understood: " +
+	"write postgres://USER:PASSWORD@HOST:5432/DATABASE, with special characters of the password percent-encoded")
+
+// poolConfig is what pgx makes of the DSN, and our own settings where the DSN has none. pgx's error is not shown: it repeats the
+// DSN and finds most passwords in it, not all.
+func poolConfig(cfg Config) (*pgxpool.Config, error) {
+	pc, err := pgxpool.ParseConfig(cfg.DSN)
+	if err != nil || cfg.DSN == "" {
+		return nil, errDSN
+	}
+	dsnSets := func(name string) bool { return strings.Contains(cfg.DSN, name) }
+	switch {
+	case cfg.MaxConns > 0:
+		pc.MaxConns = cfg.MaxConns
+	case !dsnSets("pool_max_conns"):
+		pc.MaxConns = defaultMaxConns
+	}
+	if !dsnSets("pool_max_conn_lifetime") {
+		pc.MaxConnLifetime, pc.MaxConnLifetimeJitter = connLifetime, connJitter
+	}
+	if !dsnSets("pool_health_check_period") {
+		pc.HealthCheckPeriod = healthCheckPeriod
+	}
+	if !dsnSets("pool_ping_timeout") { // leaves time to try another connection
+		pc.PingTimeout = cfg.AcquireTimeout / 2
+	}
+	pc.AfterConnect = timesInUTC
+	cc := pc.ConnConfig
+	cc.Tracer = cfg.Tracer
+	if cc.ConnectTimeout == 0 {
+		cc.ConnectTimeout = cfg.ConnectTimeout
+	}
+	for _, params := range []map[string]string{limits, session} {
+		for name, value := range params {
+			if !setsParameter(cc, name) {
+				cc.RuntimeParams[name] = value
+			}
+		}
+	}
+	cc.OnPgError = closeOnDemotion(cc.OnPgError)
+	return pc, nil
+}
+
+// setsParameter tells whether the DSN, or the environment variables of libpq, set a parameter of the session, be it in options.
+func setsParameter(cc *pgx.ConnConfig, name string) bool {
+	for given := range cc.RuntimeParams {
+		if strings.EqualFold(given, name) {
+			return true
+		}
+	}
+	options := strings.ReplaceAll(strings.ToLower(cc.RuntimeParams["options"]), "-", "_")
+	return strings.Contains(options, name)
+}
+
+// timesInUTC makes times come back as they went in.
+func timesInUTC(_ context.Context, conn *pgx.Conn) error {
+	conn.TypeMap().RegisterType(&pgtype.Type{
+		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+	})
+	return nil
+}
+
+// closeOnDemotion closes a connection whose server became read-only or goes down: it would fail for ever, and still look well.
+func closeOnDemotion(otherwise pgconn.PgErrorHandler) pgconn.PgErrorHandler {
+	return func(conn *pgconn.PgConn, e *pgconn.PgError) bool {
+		switch e.Code {
+		case readOnlyTransaction, adminShutdown, crashShutdown, cannotConnectNow:
+			return false
+		}
+		return otherwise(conn, e)
+	}
+}
+
+// connect makes the first connection. A pooler that refuses parameters of the session gets none of ours, from now on; and if it hands
+// its server connections around, statements prepared on one are not there on the next, so unless the DSN says otherwise none are.
+func connect(ctx context.Context, cc *pgx.ConnConfig, cfg Config) (*pgx.Conn, error) {
+	conn, err := connectUntraced(ctx, cc)
+	if !refusesParameters(err) {
+		return conn, err
+	}
+	for _, params := range []map[string]string{limits, session} {
+		maps.DeleteFunc(cc.RuntimeParams, func(name, value string) bool { return params[name] == value })
+	}
+	if !strings.Contains(cfg.DSN, "default_query_exec_mode") {
+		cc.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
+	cfg.Logger.InfoContext(ctx, "the database refuses session parameters, as poolers do: connecting without them")
+	return connectUntraced(ctx, cc)
+}
+
+func connectUntraced(ctx context.Context, cc *pgx.ConnConfig) (*pgx.Conn, error) {
+	cc = cc.Copy()
+	cc.Tracer = nil
+	return pgx.ConnectConfig(ctx, cc)
+}
+
+func refusesParameters(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr) && (pgErr.Code == protocolViolation || strings.Contains(pgErr.Message, "unsupported startup parameter"))
+}
+
+// warnOfLimits looks at what the session really got. Behind a pooler only the role can carry the limits.
+func warnOfLimits(ctx context.Context, conn *pgx.Conn, log *slog.Logger) {
+	for _, name := range slices.Sorted(maps.Keys(limits)) {
+		if name == "tcp_user_timeout" && conn.PgConn().Conn().RemoteAddr().Network() == "unix" {
+			continue
+		}
+		var value, role string
+		if err := conn.QueryRow(ctx, `SELECT current_setting($1), current_user`, name).Scan(&value, &role); err != nil {
+			log.WarnContext(ctx, "a limit of the database session cannot be read", "setting", name, "error", err)
+			continue
+		}
+		if value == "0" {
+			remedy := fmt.Sprintf("ALTER ROLE %s SET %s = '%s'", pgx.Identifier{role}.Sanitize(), name, limits[name])
+			log.WarnContext(ctx, "the database session has no "+name+": one replica that hangs can hold up the others", "remedy", remedy)
+		}
+	}
+}
+
+// unreached is one sentence about a database that cannot be reached.
+func unreached(cc *pgx.ConnConfig, err error) error {
+	hosts := []string{net.JoinHostPort(cc.Host, strconv.Itoa(int(cc.Port)))}
+	for _, f := range cc.Fallbacks {
+		if host := net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))); !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	why, next := reason(err)
+	return fmt.Errorf("the database %q at %s cannot be reached as user %q (%s): %s", cc.Database, strings.Join(hosts, ", "), cc.User, why, next)
+}
+
+// reason is why a connection failed, in few words, and what to do about it.
+func reason(err error) (why, next string) {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		switch {
+		case strings.HasPrefix(pgErr.Code, "28"):
+			return pgErr.Message, "correct the user or password in the DSN"
+		case pgErr.Code == "3D000":
+			return pgErr.Message, "create the database, or correct its name in the DSN"
+		}
+		return pgErr.Message, "see the database's log"
+	}
+	next = "start it, or correct the host and port in the DSN"
+	var (
+		network *net.OpError
+		dns     *net.DNSError
+	)
+	switch {
+	case errors.As(err, &dns):
+		return dns.Err, next
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time", next
+	case errors.As(err, &network):
+		return network.Err.Error(), next
+	}
+	lines := strings.Split(err.Error(), "\n")
+	return strings.TrimSpace(lines[len(lines)-1]), next
+}

@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// querier is what a connection and a transaction have in common.
+type querier interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// caller runs one call of the Store within its deadline, on a connection or in a transaction, and turns an error into what the
+// Store promises. op names the call in errors.
+type caller interface {
+	call(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error
+}
+
+// reader implements registry.Reader; the methods are with their aggregates.
+type reader struct{ caller }
+
+// query is a statement to run.
+type query struct {
+	op, sql string
+	args    []any
+}
+
+// one reads exactly one row; none is ErrNotFound.
+func one[T any](ctx context.Context, c caller, q query, scan pgx.RowToFunc[T]) (T, error) {
+	var got T
+	err := c.call(ctx, q.op, func(ctx context.Context, on querier) (err error) {
+		rows, _ := on.Query(ctx, q.sql, q.args...) // its error is also the rows'
+		got, err = pgx.CollectExactlyOneRow(rows, scan)
+		return err
+	})
+	return got, err
+}
+
+// many reads all rows; none is an empty list.
+func many[T any](ctx context.Context, c caller, q query, scan pgx.RowToFunc[T]) ([]T, error) {
+	var got []T
+	err := c.call(ctx, q.op, func(ctx context.Context, on querier) (err error) {
+		rows, _ := on.Query(ctx, q.sql, q.args...)
+		got, err = pgx.CollectRows(rows, scan)
+		return err
+	})
+	return got, err
+}
+
+// change writes a row; none is ErrNotFound.
+func change(ctx context.Context, c caller, q query) error {
+	return c.call(ctx, q.op, func(ctx context.Context, on querier) error {
+		tag, err := on.Exec(ctx, q.sql, q.args...)
+		if err == nil && tag.RowsAffected() == 0 {
+			return pgx.ErrNoRows
+		}
+		return err
+	})
+}
+
+// pool runs each call on a connection of its own.
+type pool struct {
+	inner                       *pgxpool.Pool
+	acquireTimeout, callTimeout time.Duration
+}
+
+func (p *pool) call(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error {
+	ctx, cancel := context.WithTimeout(ctx, p.callTimeout)
+	defer cancel()
+	err := p.again(ctx, func() error {
+		conn, err := p.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Release()
+		return fn(ctx, conn)
+	})
+	return p.failure(op, err)
+}
+
+// begin starts a transaction on a connection that the caller must release.
+func (p *pool) begin(ctx context.Context) (*pgxpool.Conn, pgx.Tx, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.callTimeout)
+	defer cancel()
+	var (
+		conn  *pgxpool.Conn
+		begun pgx.Tx
+	)
+	err := p.again(ctx, func() (err error) {
+		if conn, err = p.acquire(ctx); err != nil {
+			return err
+		}
+		if begun, err = conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}); err != nil {
+			conn.Release()
+		}
+		return err
+	})
+	return conn, begun, p.failure("begin", err)
+}
+
+// again runs something that changes nothing, and once more if it met a connection that had died in the pool. Its neighbours may be
+// dead too, after a restart of the server for one, so the pool starts afresh.
+func (p *pool) again(ctx context.Context, fn func() error) error {
+	err := fn()
+	if isLost(err) && ctx.Err() == nil {
+		p.inner.Reset()
+		err = fn()
+	}
+	return err
+}
+
+func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.acquireTimeout)
+	defer cancel()
+	conn, err := p.inner.Acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: no connection: %w", registry.ErrUnavailable, err)
+	}
+	return conn, nil
+}
+
+// failure is what the Store returns for an error. A server that has become read-only may do so for every connection, so that none
+// of those in the pool is kept.
+func (p *pool) failure(op string, err error) error {
+	if isReadOnly(err) {
+		p.inner.Reset()
+	}
+	return failure(op, err)
+}

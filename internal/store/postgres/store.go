@@ -1,0 +1,122 @@
+// Package postgres is a registry.Store in PostgreSQL, through a pool of connections. The SQL stands beside the method that runs it,
+// one file for each aggregate; the schema is the one of the migrations folder.
+//
+// # Locks
+//
+// Transactions are READ COMMITTED, and every one takes its locks in the same order: its tenant's row (FOR NO KEY UPDATE to change it
+// or something of it, FOR KEY SHARE to keep it from being deleted), then other rows, and last, directly before the commit, the one
+// advisory lock of the audit log. Under that lock an event gets its place, so the order of the numbers is the order of the commits.
+// None of these row locks conflicts with the foreign key check that an event's insert makes while it holds the audit lock.
+//
+// # Limits
+//
+// Whatever happens to the database or to another replica, a call ends: a wait for a free connection after Config.AcquireTimeout, a
+// wait for a lock after three seconds, a statement after four, each call after Config.CallTimeout. The server ends a session that
+// has been idle in a transaction for two seconds, so a replica that stops while it holds the audit lock stops nobody for longer.
+// What ends this way is registry.ErrUnavailable.
+package postgres
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// Config says where the database is and what this program needs of it. Only DSN is required.
+type Config struct {
+	// DSN in either form of libpq. What it sets wins over everything that this package would set: session limits, the mode of
+	// execution, pgx's pool_ settings. Several hosts with target_session_attrs=read-write follow the primary.
+	DSN           string
+	MaxConns      int32           // of the pool; the DSN's pool_max_conns or 10 if 0. Ping has one more of its own.
+	SchemaVersion uint            // the oldest version of the schema that this program works with
+	Tracer        pgx.QueryTracer // of every statement but those of Ping; nil: none
+	Logger        *slog.Logger    // of warnings at the start; nil: none
+
+	ConnectTimeout time.Duration // for one host; 3 s, or the DSN's connect_timeout
+	AcquireTimeout time.Duration // how long a call waits for a connection; 1 s
+	CallTimeout    time.Duration // for one call, unless its context ends earlier; 5 s, more than the server gives a statement
+	PingTimeout    time.Duration // for one Ping; 200 ms
+}
+
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	for _, d := range []struct {
+		value     *time.Duration
+		otherwise time.Duration
+	}{
+		{&c.ConnectTimeout, 3 * time.Second},
+		{&c.AcquireTimeout, time.Second},
+		{&c.CallTimeout, 5 * time.Second},
+		{&c.PingTimeout, 200 * time.Millisecond},
+	} {
+		if *d.value == 0 {
+			*d.value = d.otherwise
+		}
+	}
+	return c
+}
+
+// Store is a registry.Store in PostgreSQL. It is safe for concurrent use.
+type Store struct {
+	reader
+	pool  *pool
+	probe *probe
+	ping  time.Duration
+}
+
+var _ registry.Store = (*Store)(nil)
+
+// Open connects to the database. It fails, with one sentence that names the host and the next step and never the password, if the DSN
+// makes no sense or the database cannot be reached. A database that is reached but not ready (read-only, without a clean schema that
+// is new enough) is a warning in the log: the store opens, Ping says what is wrong, and it works as soon as that is mended. So is a
+// session without the limits that this package counts on, as behind a pooler that refuses them.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	cfg = cfg.withDefaults()
+	pc, err := poolConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	first, err := connect(ctx, pc.ConnConfig, cfg)
+	if err != nil {
+		return nil, unreached(pc.ConnConfig, err)
+	}
+	warnOfLimits(ctx, first, cfg.Logger)
+	inner, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, unreached(pc.ConnConfig, err)
+	}
+	p := &pool{inner: inner, acquireTimeout: cfg.AcquireTimeout, callTimeout: cfg.CallTimeout}
+	s := &Store{reader: reader{p}, pool: p, probe: newProbe(first, pc.ConnConfig, cfg.SchemaVersion), ping: cfg.PingTimeout}
+	if _, err := s.Ping(ctx); err != nil {
+		cfg.Logger.WarnContext(ctx, "the database is reached but not ready", "error", err)
+	}
+	return s, nil
+}
+
+// Ping says whether the database can be read and written now, and holds a schema that is clean and new enough. It has a connection
+// of its own, so that it can answer when the pool is exhausted, and always returns within Config.PingTimeout.
+func (s *Store) Ping(ctx context.Context) (registry.StoreStatus, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.ping)
+	defer cancel()
+	status, err := s.probe.ask(ctx)
+	if isReadOnly(err) {
+		s.pool.inner.Reset() // where there are several hosts another one may be the primary now, for reads too
+	}
+	return status, err
+}
+
+// Pool is the pool that all calls but Ping share, for measuring.
+func (s *Store) Pool() *pgxpool.Pool { return s.pool.inner }
+
+// Close waits for the calls that are under way and closes all connections. Later calls are ErrUnavailable.
+func (s *Store) Close() {
+	s.pool.inner.Close()
+	s.probe.close()
+}

@@ -1,0 +1,137 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+const (
+	maxRetries      = 3
+	pauseAtMost     = 20 * time.Millisecond // before the first retry; twice that before the second, and so on
+	rollbackTimeout = time.Second
+)
+
+var errEnded = errors.New("the transaction has ended")
+
+// tx is one transaction, for one goroutine.
+type tx struct {
+	reader
+	pool    *pool
+	conn    *pgxpool.Conn
+	inner   pgx.Tx
+	failure error // of the first call that failed: from then on the transaction is doomed
+	ended   bool
+}
+
+var _ registry.Tx = (*tx)(nil)
+
+// Tx runs fn in one transaction, and up to three times more if Postgres gave up the transaction in favour of another one.
+func (s *Store) Tx(ctx context.Context, fn func(registry.Tx) error) error {
+	for retry := 1; ; retry++ {
+		contention, err := s.run(ctx, fn)
+		switch {
+		case contention == nil:
+			return err
+		case retry > maxRetries:
+			return fmt.Errorf("postgres: the transaction lost %d times against others: %w: %w", retry, registry.ErrUnavailable, contention)
+		}
+		if err := pause(ctx, rand.N(pauseAtMost<<(retry-1))); err != nil {
+			return failure("wait before a retry", err)
+		}
+	}
+}
+
+// run is one run of a transaction. If it was given up in favour of another one, contention is why, and nothing of it was committed.
+func (s *Store) run(ctx context.Context, fn func(registry.Tx) error) (contention, err error) {
+	conn, begun, err := s.pool.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &tx{pool: s.pool, conn: conn, inner: begun}
+	t.reader = reader{t}
+	defer t.end(ctx)
+	err = fn(t)
+	switch {
+	case isContention(t.failure):
+		return t.failure, err
+	case err != nil:
+		return nil, err
+	case t.failure != nil:
+		return nil, t.doomed("commit")
+	}
+	return nil, t.commit(ctx)
+}
+
+// call implements caller. Whatever fails but a search that finds nothing dooms the transaction, as it does in Postgres.
+func (t *tx) call(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error {
+	switch {
+	case t.ended:
+		return failure(op, errEnded)
+	case t.failure != nil:
+		return t.doomed(op)
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.pool.callTimeout)
+	defer cancel()
+	err := fn(ctx, t.inner)
+	if err == nil || errors.Is(err, pgx.ErrNoRows) {
+		return failure(op, err)
+	}
+	t.failure = t.pool.failure(op, err)
+	return t.failure
+}
+
+// doomed tells of the first failure without being it: errors.Is finds ErrTxDoomed only.
+func (t *tx) doomed(op string) error {
+	return fmt.Errorf("postgres: %s: %w: %v", op, registry.ErrTxDoomed, t.failure)
+}
+
+// commit is never repeated. Unless the server says itself that it refused, the outcome is unknown.
+func (t *tx) commit(ctx context.Context) error {
+	const op = "commit"
+	if err := ctx.Err(); err != nil {
+		return failure(op, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.pool.callTimeout)
+	defer cancel()
+	err := t.inner.Commit(ctx)
+	var refused *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pgx.ErrTxCommitRollback):
+		return fmt.Errorf("postgres: %s: %w: %w", op, registry.ErrTxDoomed, err)
+	case errors.As(err, &refused):
+		return t.pool.failure(op, err)
+	}
+	return fmt.Errorf("postgres: %s: the outcome is unknown: %w: %w", op, registry.ErrUnavailable, err)
+}
+
+// end rolls back what was not committed, also if ctx has ended or fn panicked, and gives the connection back; one that does not
+// answer is closed.
+func (t *tx) end(ctx context.Context) {
+	t.ended = true
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
+	_ = t.inner.Rollback(ctx) // after a commit there is nothing to do, and after a failure the connection is closed
+	t.conn.Release()
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,213 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// Compare runs the same random sequences of use cases on two stores, with one clock, and checks that they answer alike. The names,
+// keys and ids of a sequence are its own, so one store of each serves them all. It runs 30 sequences of about 15 use cases; the
+// flags and variables of rapid ask for more.
+func Compare(t *testing.T, openA, openB func(t *testing.T) registry.Store) {
+	fewer()
+	c := &comparison{}
+	for i, open := range []func(t *testing.T) registry.Store{openA, openB} {
+		c.sides[i].service = registry.New(open(t), registry.Options{Now: func() time.Time { return c.now }, MaxKeys: 3, Version: "v1"})
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		c.begin(t)
+		for _, first := range []string{"create tenant", "create product", "activate"} {
+			c.step(first)
+		}
+		t.Repeat(map[string]func(*rapid.T){"step": func(t *rapid.T) {
+			c.step(rapid.SampledFrom(mix).Draw(t, "use case"))
+		}})
+		c.readEverything()
+	})
+}
+
+// fewer makes 30 the number of checks, unless somebody asked for another than rapid's own default.
+var fewer = sync.OnceFunc(func() {
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == "100" {
+		_ = checks.Value.Set("30")
+	}
+})
+
+// comparison is one sequence of use cases on two stores.
+type comparison struct {
+	*rapid.T
+	ctx   context.Context
+	now   time.Time
+	runs  int // how many sequences there were, this one included
+	sides [2]side
+}
+
+// side is what one store made: the same things under ids of its own, in the order of their creation.
+type side struct {
+	service *registry.Service
+	start   int64 // the position in the whole log at which the sequence began
+	tenants []uuid.UUID
+	keys    []uuid.UUID
+	secrets []string // the texts of keys
+	events  []uuid.UUID
+	names   map[string]string // what render calls ids, hashes and keys
+}
+
+func (c *comparison) begin(t *rapid.T) {
+	c.T, c.ctx, c.now = t, t.Context(), awkward
+	c.runs++
+	for i := range c.sides {
+		s := side{service: c.sides[i].service, names: map[string]string{}}
+		page, err := s.service.Audit(c.ctx, operator, registry.AuditQuery{Limit: 1})
+		if err != nil {
+			t.Fatalf("the newest event: %v", err)
+		}
+		for _, e := range page.Items {
+			s.start = e.Pos
+		}
+		c.sides[i] = s
+	}
+}
+
+// step lets some time pass and runs one use case.
+func (c *comparison) step(useCase string) {
+	c.now = c.now.Add(rapid.SampledFrom([]time.Duration{
+		0, 0, 0, time.Nanosecond, time.Microsecond, time.Second, time.Hour, 24 * time.Hour, 20 * 24 * time.Hour,
+	}).Draw(c.T, "time passes"))
+	c.both(useCase, useCases[useCase](c))
+}
+
+// both runs one use case on both sides and compares what they answer. It fails with the same message each time, for rapid to find
+// the shortest sequence that does.
+func (c *comparison) both(name string, run func(s *side) (any, error)) {
+	var answers [2]string
+	for i := range c.sides {
+		got, err := run(&c.sides[i])
+		answers[i] = c.sides[i].render(got, err)
+	}
+	c.Logf("%s: %s", name, answers[0])
+	if answers[0] != answers[1] {
+		c.Logf("but the other: %s", answers[1])
+		c.Fatalf("%s: the stores answer differently", name)
+	}
+}
+
+// unknown is the id of nothing.
+var unknown = uuid.MustParse("01890000-0000-7000-8000-000000000000")
+
+// one draws one of n things or, more seldom, n: none of them.
+func (c *comparison) one(n int, what string) int {
+	var choices []int
+	for i := range 4 * n {
+		choices = append(choices, i%n)
+	}
+	return rapid.SampledFrom(append(choices, n)).Draw(c.T, what)
+}
+
+func nth[T any](list []T, i int, otherwise T) T {
+	if i >= len(list) {
+		return otherwise
+	}
+	return list[i]
+}
+
+// tenant draws a tenant, or one that does not exist.
+func (c *comparison) tenant() func(s *side) uuid.UUID {
+	i := c.one(len(c.sides[0].tenants), "tenant")
+	return func(s *side) uuid.UUID { return nth(s.tenants, i, unknown) }
+}
+
+// name draws one of a few names that only this sequence uses.
+func (c *comparison) name(what string) string {
+	return fmt.Sprintf("%s%06d-%s", what, c.runs, rapid.SampledFrom([]string{"ab", "ab", "a-c", "a0"}).Draw(c.T, what))
+}
+
+// made are the texts that differ from store to store: ids, hashes in hex and as lists of bytes, the prefixes of keys.
+var made = regexp.MustCompile(
+	`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{64}\b|\[(\d+,){31}\d+\]|bp_(live|test)_[0-9A-Za-z]{4}\b`)
+
+var zeroHash = strings.Repeat("0", 64)
+
+// render writes an answer with every id, hash and key replaced by its number in the order of appearance, so that the answers of
+// two stores are the same text if they mean the same.
+func (s *side) render(got any, err error) string {
+	var refusal *registry.Error
+	switch {
+	case errors.As(err, &refusal):
+		got = map[string]any{"refused": refusal}
+	case err != nil:
+		return "fault: " + err.Error()
+	}
+	text := show(got)
+	return made.ReplaceAllStringFunc(text, func(found string) string {
+		if found == zeroHash || found == unknown.String() || found == uuid.Nil.String() {
+			return found
+		}
+		if s.names[found] == "" {
+			s.names[found] = fmt.Sprintf("<%d>", len(s.names)+1)
+		}
+		return s.names[found]
+	})
+}
+
+// audit is the use case with positions in the whole log counted from the start of the sequence.
+func (s *side) audit(c *comparison, by registry.Caller, q registry.AuditQuery) (registry.AuditPage, error) {
+	wholeLog := q.GroupID == nil
+	if wholeLog && (q.Ascending || q.After > 0) {
+		q.After += s.start
+	}
+	page, err := s.service.Audit(c.ctx, by, q)
+	for i := range page.Items {
+		page.Items[i].Pos -= s.start
+	}
+	if wholeLog && page.Next != 0 {
+		page.Next -= s.start
+	}
+	return page, err
+}
+
+// readEverything compares what all reads answer about the things of the sequence.
+func (c *comparison) readEverything() {
+	for i := range c.sides[0].tenants {
+		for name, read := range map[string]func(s *side, id uuid.UUID) (any, error){
+			"tenant": func(s *side, id uuid.UUID) (any, error) { return s.service.Tenant(c.ctx, operator, id) },
+			"entitlements": func(s *side, id uuid.UUID) (any, error) {
+				return pageOf(s.service.Entitlements(c.ctx, operator, id, registry.Start{Limit: 100}))
+			},
+			"catalog": func(s *side, id uuid.UUID) (any, error) {
+				return pageOf(s.service.Catalog(c.ctx, operator, &id, registry.Start{After: c.before("p"), Limit: 100}))
+			},
+			"keys": func(s *side, id uuid.UUID) (any, error) {
+				return pageOf(s.service.APIKeys(c.ctx, operator, id, uuid.Nil, 100))
+			},
+			"audit": func(s *side, id uuid.UUID) (any, error) {
+				return s.audit(c, operator, registry.AuditQuery{GroupID: &id, Limit: 100})
+			},
+		} {
+			c.both("in the end "+name, func(s *side) (any, error) { return read(s, s.tenants[i]) })
+		}
+	}
+	c.both("in the end the log", func(s *side) (any, error) {
+		return s.audit(c, operator, registry.AuditQuery{Ascending: true, Limit: 100})
+	})
+}
+
+// before is before every name of this sequence, and behind those of the earlier ones.
+func (c *comparison) before(what string) string { return fmt.Sprintf("%s%06d", what, c.runs) }
+
+// pageOf makes one value of a page.
+func pageOf[T any](items []T, more bool, err error) (any, error) {
+	return map[string]any{"items": items, "more": more}, err
+}

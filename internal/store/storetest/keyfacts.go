@@ -1,0 +1,136 @@
+package storetest
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+func keyFacts(t *testing.T, s suite) {
+	s.test(t, "are of the product asked for, else of the key's own", factsOfProduct)
+	s.test(t, "are told whatever the state of key and tenant", func(w *world) {
+		tenant := fullTenant("frozen")
+		key := fullKey(tenant.ID, "product") // disabled, expired and revoked
+		request := decided(minimalRequest(tenant.ID, "product"))
+		ended := fullEntitlement(tenant.ID, "product", request.ID)
+		w.insert(tenant, minimalProduct("product"), request, key, ended)
+		got, err := w.store.KeyFacts(w.ctx, key.Hash, "product")
+		w.must(err)
+		w.equal(got, registry.KeyFacts{Key: kept(key), Tenant: kept(tenant), Entitlements: []registry.Entitlement{kept(ended)}})
+	})
+	s.test(t, "of a key that is not there", func(w *world) {
+		tenant := minimalTenant("tenant")
+		w.insert(tenant, minimalKey(tenant.ID))
+		for _, product := range []string{"", "product"} {
+			_, err := w.store.KeyFacts(w.ctx, newHash(), product)
+			w.want(err, registry.ErrNotFound)
+			_, err = w.store.KeyFacts(w.ctx, registry.Hash{}, product)
+			w.want(err, registry.ErrNotFound)
+		}
+	})
+	s.test(t, "are those of one instant", factsOfOneInstant)
+	s.test(t, "in a transaction are those it wrote", func(w *world) {
+		tenant := minimalTenant("tenant")
+		key, source := minimalKey(tenant.ID), minimalEntitlement(tenant.ID, "product")
+		w.commit(func(tx registry.Tx) error {
+			if err := insertAll(w.ctx, tx, tenant, minimalProduct("product"), key, source); err != nil {
+				return err
+			}
+			got, err := tx.KeyFacts(w.ctx, key.Hash, "product")
+			w.equal(got, registry.KeyFacts{Key: key, Tenant: tenant, Entitlements: []registry.Entitlement{source}})
+			return err
+		})
+	})
+}
+
+func factsOfProduct(w *world) {
+	tenant, other := minimalTenant("tenant"), fullTenant("other")
+	w.insert(tenant, other, minimalProduct("one"), minimalProduct("two"), minimalProduct("none"), minimalProduct("onee"))
+	one := []registry.Entitlement{trial(tenant.ID, "one"), minimalEntitlement(tenant.ID, "one"), minimalEntitlement(tenant.ID, "one")}
+	two := []registry.Entitlement{minimalEntitlement(tenant.ID, "two")}
+	theirs := []registry.Entitlement{minimalEntitlement(other.ID, "one")}
+	w.insert(one[2], one[0], one[1], two[0], theirs[0], minimalEntitlement(tenant.ID, "onee"))
+	key := func(tenant uuid.UUID, product string) registry.APIKey {
+		k := minimalKey(tenant)
+		k.Product = product
+		return k
+	}
+	free, ofOne, ofNone, foreign := key(tenant.ID, ""), key(tenant.ID, "one"), key(tenant.ID, "none"), key(other.ID, "")
+	w.insert(free, ofOne, ofNone, foreign)
+	nothing := []registry.Entitlement{}
+	for _, c := range []struct {
+		name    string
+		key     registry.APIKey
+		product string
+		want    []registry.Entitlement
+	}{
+		{"a key for any product, no product", free, "", nothing},
+		{"a key for any product, a product", free, "one", one},
+		{"a key for any product, another product", free, "two", two},
+		{"a key for any product, a product not had", free, "none", nothing},
+		{"a key for any product, an unknown product", free, "unknown", nothing},
+		{"a bound key, no product", ofOne, "", one},
+		{"a bound key, its product", ofOne, "one", one},
+		{"a bound key, another product", ofOne, "two", two},
+		{"a bound key, an unknown product", ofOne, "unknown", nothing},
+		{"a key bound to a product not had, no product", ofNone, "", nothing},
+		{"another tenant's key, a product", foreign, "one", theirs},
+		{"another tenant's key, a product not had", foreign, "two", nothing},
+	} {
+		got, err := w.store.KeyFacts(w.ctx, c.key.Hash, c.product)
+		owner := tenant
+		if c.key.TenantID == other.ID {
+			owner = kept(other)
+		}
+		want := registry.KeyFacts{Key: c.key, Tenant: owner, Entitlements: c.want}
+		if err != nil || !reflect.DeepEqual(got, want) {
+			w.Errorf("%s: %v\ngot  %s\nwant %s", c.name, err, show(got), show(want))
+		}
+	}
+}
+
+// factsOfOneInstant changes key, tenant and entitlements together, again and again, while they are read: they must always fit.
+func factsOfOneInstant(w *world) {
+	const changes = 200
+	tenant := minimalTenant("tenant")
+	key := minimalKey(tenant.ID)
+	tenant.Name, key.Name = "0", "0"
+	w.insert(tenant, minimalProduct("product"), key)
+	done := make(chan error, 1)
+	go func() {
+		for i := range changes {
+			tenant.Name, key.Name = fmt.Sprint(i+1), fmt.Sprint(i+1)
+			err := w.tx(func(tx registry.Tx) error {
+				if err := tx.UpdateTenant(w.ctx, tenant); err != nil {
+					return err
+				}
+				if err := tx.UpdateAPIKey(w.ctx, key); err != nil {
+					return err
+				}
+				return tx.InsertEntitlement(w.ctx, minimalEntitlement(tenant.ID, "product"))
+			})
+			if err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	for {
+		facts, err := w.store.KeyFacts(w.ctx, key.Hash, "product")
+		w.must(err)
+		if n := fmt.Sprint(len(facts.Entitlements)); facts.Key.Name != n || facts.Tenant.Name != n {
+			w.Fatalf("key %s, tenant %s, %s entitlements", facts.Key.Name, facts.Tenant.Name, n)
+		}
+		select {
+		case err := <-done:
+			w.must(err)
+			return
+		default:
+		}
+	}
+}

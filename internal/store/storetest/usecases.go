@@ -1,0 +1,271 @@
+package storetest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// useCases draw what a use case is given, once, and return how to run it on a side.
+var useCases = map[string]func(c *comparison) func(s *side) (any, error){
+	"create tenant":  drawCreateTenant,
+	"create product": drawCreateProduct,
+	"activate":       drawMove((*registry.Service).ActivateTenant),
+	"cancel":         drawMove((*registry.Service).CancelTenant),
+	"tenant":         drawTenant,
+	"tenant by slug": drawBySlug,
+	"request":        drawRequest,
+	"trial":          drawTrial,
+	"grant":          drawGrant,
+	"create key":     drawCreateKey,
+	"revoke key":     drawRevoke,
+	"verify":         drawVerify,
+	"record event":   drawRecord,
+	"event":          drawEvent,
+	"entitlements":   drawEntitlements,
+	"catalog":        drawCatalog,
+	"keys":           drawKeys,
+	"audit":          drawAudit,
+}
+
+// mix has every use case. rapid draws the first ones most often, and goes back to them to make a sequence simpler.
+var mix = []string{
+	"verify", "create key", "grant", "trial", "request", "create product", "audit", "create tenant", "record event", "verify", "create key",
+	"request", "trial", "revoke key", "catalog", "entitlements", "keys", "event", "tenant", "tenant by slug", "activate", "cancel",
+}
+
+var operator = registry.Caller{
+	Actor: registry.Party{ID: "operator", Name: "An operator", Type: "user", Fields: map[string]string{"team": "one"}},
+	Scope: registry.Everything, SourceIP: "192.0.2.1", RequestID: "request-1",
+}
+
+// caller draws on whose behalf a use case runs: an operator, or somebody with less scope.
+func (c *comparison) caller() func(s *side) registry.Caller {
+	kinds := append(slices.Repeat([]string{"operator"}, 10), "portal", "tenant", "product", "nobody")
+	kind := rapid.SampledFrom(kinds).Draw(c.T, "caller")
+	tenant := c.tenant()
+	product := c.name("p")
+	return func(s *side) registry.Caller {
+		by := registry.Caller{Actor: registry.Party{ID: kind}}
+		switch kind {
+		case "operator":
+			by = operator
+		case "portal":
+			by.Scope.Tenants = true
+		case "tenant":
+			by.Scope.Tenant = tenant(s)
+		case "product":
+			by.Scope.Product = product
+		}
+		return by
+	}
+}
+
+func drawCreateTenant(c *comparison) func(s *side) (any, error) {
+	n := registry.NewTenant{Slug: c.name("t"), Name: rapid.SampledFrom([]string{"Acme", "Acme", "Acme", "Ärger & Söhne", "Ärger & Söhne", "Ärger & Söhne", ""}).Draw(c.T, "name")}
+	if rapid.Bool().Draw(c.T, "more") {
+		n.KeycloakOrgID, n.Region, n.ExternalID, n.Metadata = c.name("o"), "eu", "crm-1", map[string]string{"b": "2", "a": ""}
+	}
+	return func(s *side) (any, error) {
+		t, err := s.service.CreateTenant(c.ctx, operator, n)
+		if err == nil {
+			s.tenants = append(s.tenants, t.ID)
+		}
+		return t, err
+	}
+}
+
+func drawCreateProduct(c *comparison) func(s *side) (any, error) {
+	p := registry.Product{
+		Key: c.name("p"), Name: "A product", Audience: rapid.SampledFrom([]registry.Audience{registry.Public, registry.Public, registry.Private}).Draw(c.T, "audience"),
+		Requestable: rapid.Bool().Draw(c.T, "requestable"), TrialDays: rapid.SampledFrom([]int{14, 1, 14, 0, 14, -1}).Draw(c.T, "trial days"),
+	}
+	if rapid.Bool().Draw(c.T, "more") {
+		from, until := c.now.Add(-time.Hour), c.now.Add(300*24*time.Hour)
+		p.Description, p.AvailableFrom, p.AvailableUntil = "Two\nlines", &from, &until
+		p.DefaultLimits = registry.Limits{"seats": new(int64(5)), "unlimited": nil}
+		p.DefaultConfig = registry.Config{"n": 1.5, "list": []any{"x", nil, map[string]any{"y": true}}}
+	}
+	return func(s *side) (any, error) { return s.service.CreateProduct(c.ctx, operator, p) }
+}
+
+func drawMove(move func(*registry.Service, context.Context, registry.Caller, uuid.UUID) (registry.Tenant, error)) func(c *comparison) func(s *side) (any, error) {
+	return func(c *comparison) func(s *side) (any, error) {
+		tenant := c.tenant()
+		return func(s *side) (any, error) { return move(s.service, c.ctx, operator, tenant(s)) }
+	}
+}
+
+func drawTenant(c *comparison) func(s *side) (any, error) {
+	by, tenant := c.caller(), c.tenant()
+	return func(s *side) (any, error) { return s.service.Tenant(c.ctx, by(s), tenant(s)) }
+}
+
+func drawBySlug(c *comparison) func(s *side) (any, error) {
+	by, slug := c.caller(), c.name("t")
+	return func(s *side) (any, error) { return s.service.TenantBySlug(c.ctx, by(s), slug) }
+}
+
+func (c *comparison) wish() func(s *side) registry.ProductWish {
+	tenant := c.tenant()
+	w := registry.ProductWish{Product: c.name("p"), Message: rapid.SampledFrom([]string{"", "Please.\nSoon."}).Draw(c.T, "message")}
+	return func(s *side) registry.ProductWish {
+		w.TenantID = tenant(s)
+		return w
+	}
+}
+
+func drawRequest(c *comparison) func(s *side) (any, error) {
+	by, wish := c.caller(), c.wish()
+	return func(s *side) (any, error) {
+		r, created, err := s.service.RequestProduct(c.ctx, by(s), wish(s))
+		return []any{r, created}, err
+	}
+}
+
+func drawTrial(c *comparison) func(s *side) (any, error) {
+	by, wish := c.caller(), c.wish()
+	return func(s *side) (any, error) { return s.service.StartTrial(c.ctx, by(s), wish(s)) }
+}
+
+func drawGrant(c *comparison) func(s *side) (any, error) {
+	wish := c.wish()
+	source := rapid.SampledFrom([]registry.Source{registry.SourceGrant, registry.SourcePlan, registry.SourceTrial, "gift"}).Draw(c.T, "source")
+	return func(s *side) (any, error) {
+		w := wish(s)
+		return s.service.Grant(c.ctx, operator, w.TenantID, w.Product, source)
+	}
+}
+
+func drawCreateKey(c *comparison) func(s *side) (any, error) {
+	by, tenant := c.caller(), c.tenant()
+	n := registry.NewAPIKey{Name: "A key"}
+	if rapid.Bool().Draw(c.T, "more") {
+		expires := c.now.Add(rapid.SampledFrom([]time.Duration{time.Microsecond, 48 * time.Hour}).Draw(c.T, "expires"))
+		n.Environment, n.Product, n.Scopes, n.ExpiresAt = registry.Test, c.name("p"), []string{"b:read", "a:write"}, &expires
+	}
+	return func(s *side) (any, error) {
+		n.TenantID = tenant(s)
+		k, secret, err := s.service.CreateAPIKey(c.ctx, by(s), n)
+		if err == nil {
+			s.keys, s.secrets = append(s.keys, k.ID), append(s.secrets, secret)
+		}
+		return k, err
+	}
+}
+
+func drawRevoke(c *comparison) func(s *side) (any, error) {
+	by, i := c.caller(), c.one(len(c.sides[0].keys), "key")
+	return func(s *side) (any, error) {
+		return s.service.RevokeAPIKey(c.ctx, by(s), nth(s.keys, i, unknown), "lost")
+	}
+}
+
+// noKey is the text of a key that nobody has: its checksum is right.
+const noKey = "bp_test_00000000000000000000000000000000000000000000R30v6"
+
+func drawVerify(c *comparison) func(s *side) (any, error) {
+	by, i := c.caller(), c.one(len(c.sides[0].keys), "key")
+	q := registry.VerifyQuery{
+		Environment: rapid.SampledFrom([]registry.Environment{"", "", registry.Live, registry.Test}).Draw(c.T, "environment"),
+		Scopes:      rapid.SampledFrom([][]string{nil, {"a:write"}, {"a:read"}}).Draw(c.T, "scopes"),
+	}
+	if rapid.Bool().Draw(c.T, "for a product") {
+		q.Product = c.name("p")
+	}
+	return func(s *side) (any, error) {
+		q.Key = nth(s.secrets, i, noKey)
+		return s.service.Verify(c.ctx, by(s), q)
+	}
+}
+
+func drawRecord(c *comparison) func(s *side) (any, error) {
+	by, tenant := c.caller(), c.tenant()
+	e := registry.AuditEvent{
+		Action: rapid.SampledFrom(actions).Draw(c.T, "action"), CRUD: registry.Update,
+		Actor:     registry.Party{ID: rapid.SampledFrom(actors).Draw(c.T, "actor"), Fields: map[string]string{}},
+		IsFailure: rapid.Bool().Draw(c.T, "failure"),
+		Created:   c.now.Add(rapid.SampledFrom([]time.Duration{0, -time.Hour, time.Hour}).Draw(c.T, "created")),
+	}
+	if rapid.Bool().Draw(c.T, "more") {
+		e.Target = registry.Party{ID: "thing", Type: "x", Fields: map[string]string{"a": "b"}}
+		e.Fields, e.Metadata, e.CorrelationID, e.SourceIP = map[string]string{}, map[string]string{"k": "v"}, "c-1", "2001:DB8::1"
+	}
+	ofPlatform := rapid.Bool().Draw(c.T, "of the platform")
+	return func(s *side) (any, error) {
+		if !ofPlatform {
+			e.GroupID = tenant(s)
+		}
+		written, err := s.service.RecordEvent(c.ctx, by(s), e)
+		if err == nil {
+			s.events = append(s.events, written.ID)
+			written.Pos -= s.start
+		}
+		return written, err
+	}
+}
+
+var (
+	actions = []string{"doc.read", "doc.write", "doc", "tenant.create"}
+	actors  = []string{"ann", "bob"}
+)
+
+func drawEvent(c *comparison) func(s *side) (any, error) {
+	by, i := c.caller(), c.one(len(c.sides[0].events), "event")
+	return func(s *side) (any, error) {
+		e, err := s.service.Event(c.ctx, by(s), nth(s.events, i, unknown))
+		e.Pos -= s.start
+		return e, err
+	}
+}
+
+func (c *comparison) limit() int { return rapid.IntRange(1, 3).Draw(c.T, "limit") }
+
+func drawEntitlements(c *comparison) func(s *side) (any, error) {
+	by, tenant, from := c.caller(), c.tenant(), registry.Start{Limit: c.limit()}
+	if rapid.Bool().Draw(c.T, "second page") {
+		from.After = c.name("p")
+	}
+	return func(s *side) (any, error) { return pageOf(s.service.Entitlements(c.ctx, by(s), tenant(s), from)) }
+}
+
+func drawCatalog(c *comparison) func(s *side) (any, error) {
+	by, tenant, from := c.caller(), c.tenant(), registry.Start{After: c.before("p"), Limit: c.limit()}
+	forTenant := rapid.Bool().Draw(c.T, "for a tenant")
+	return func(s *side) (any, error) {
+		if !forTenant {
+			return pageOf(s.service.Catalog(c.ctx, by(s), nil, from))
+		}
+		return pageOf(s.service.Catalog(c.ctx, by(s), new(tenant(s)), from))
+	}
+}
+
+func drawKeys(c *comparison) func(s *side) (any, error) {
+	by, tenant, i, limit := c.caller(), c.tenant(), c.one(len(c.sides[0].keys), "before"), c.limit()
+	return func(s *side) (any, error) {
+		return pageOf(s.service.APIKeys(c.ctx, by(s), tenant(s), nth(s.keys, i, uuid.Nil), limit))
+	}
+}
+
+func drawAudit(c *comparison) func(s *side) (any, error) {
+	by, tenant := c.caller(), c.tenant()
+	q := registry.AuditQuery{
+		Ascending: rapid.Bool().Draw(c.T, "ascending"), Limit: c.limit(), After: int64(rapid.IntRange(0, 5).Draw(c.T, "after")),
+		Action: rapid.SampledFrom(append([]string{""}, actions...)).Draw(c.T, "action"), Area: rapid.SampledFrom([]string{"", "doc", "api_key"}).Draw(c.T, "area"),
+		ActorID: rapid.SampledFrom([]string{"", "ann", "operator"}).Draw(c.T, "actor"), TargetID: rapid.SampledFrom([]string{"", "", "thing"}).Draw(c.T, "target"),
+		CorrelationID: rapid.SampledFrom([]string{"", "", "c-1", "request-1"}).Draw(c.T, "correlation"),
+		IsFailure:     rapid.SampledFrom([]*bool{nil, nil, new(true), new(false)}).Draw(c.T, "failure"),
+	}
+	whole := rapid.Bool().Draw(c.T, "the whole log")
+	return func(s *side) (any, error) {
+		if !whole {
+			q.GroupID = new(tenant(s))
+		}
+		return s.audit(c, by(s), q)
+	}
+}

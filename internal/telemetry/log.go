@@ -1,0 +1,65 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"go.opentelemetry.io/otel/log"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// localHandler writes records without secrets to the output.
+func localHandler(o Options) (slog.Handler, error) {
+	out, options := redactingWriter{o.LogOutput}, &slog.HandlerOptions{Level: o.LogLevel}
+	switch o.LogFormat {
+	case "", "json":
+		return traced{slog.NewJSONHandler(out, options)}, nil
+	case "text":
+		return traced{slog.NewTextHandler(out, options)}, nil
+	}
+	return nil, fmt.Errorf("the log format must be json or text, not %q", o.LogFormat)
+}
+
+// traced adds the ids of the context's span to a record.
+type traced struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (h traced) Handle(ctx context.Context, r slog.Record) error {
+	if sc := trace.SpanContextFromContext(ctx); sc.IsValid() {
+		r = r.Clone()
+		r.AddAttrs(slog.String("trace_id", sc.TraceID().String()), slog.String("span_id", sc.SpanID().String()))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (h traced) WithAttrs(attrs []slog.Attr) slog.Handler { return traced{h.Handler.WithAttrs(attrs)} }
+
+// WithGroup implements slog.Handler.
+func (h traced) WithGroup(name string) slog.Handler { return traced{h.Handler.WithGroup(name)} }
+
+// redactingWriter takes secrets out of what slog's handlers write. They write a record at once, with names, groups, errors and
+// whatever a value turned into, so nothing can slip past.
+type redactingWriter struct{ io.Writer }
+
+// Write implements io.Writer.
+func (w redactingWriter) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(w.Writer, redact(string(p))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// leveled leaves out records below a severity.
+type leveled struct {
+	*sdklog.BatchProcessor
+	least log.Severity
+}
+
+// Enabled implements sdklog.Processor.
+func (p leveled) Enabled(_ context.Context, q sdklog.EnabledParameters) bool {
+	return q.Severity >= p.least
+}

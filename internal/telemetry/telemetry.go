@@ -1,0 +1,147 @@
+// Package telemetry gives the program its logger and, where somebody asks for them, its traces and metrics.
+//
+// The log always goes to Options.LogOutput. Traces, metrics and a copy of the log also leave by OTLP over HTTP, but only if the
+// standard variables name an endpoint; see readSettings for the list. Without one nothing is exported, dialled or started.
+//
+// Whatever leaves, by whichever way, is free of API keys, JSON web tokens, passwords in URLs, query strings and SQL
+// parameters. No global of OpenTelemetry is set, so several Telemetry may live in one process.
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync"
+
+	"github.com/exaring/otelpgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+)
+
+// ServiceName is what the service calls itself in telemetry unless OTEL_SERVICE_NAME says otherwise.
+const ServiceName = "tenant-registry"
+
+// Options says what Setup should set up. The zero value logs JSON at info level to standard output.
+type Options struct {
+	ServiceVersion string                   // of the program
+	Getenv         func(name string) string // os.Getenv if nil
+	LogOutput      io.Writer                // os.Stdout if nil; gets each record in one Write
+	LogFormat      string                   // "json", the default, or "text"
+	LogLevel       slog.Level               // what is below it is neither written nor exported
+	Prometheus     bool                     // measure for AdminHandler, even if no metrics leave by OTLP
+}
+
+// Telemetry is what Setup made. Its methods may be called from several goroutines.
+type Telemetry struct {
+	logger   *slog.Logger
+	traces   trace.TracerProvider // no-op unless tracing
+	metrics  metric.MeterProvider // no-op unless measuring
+	registry *prometheus.Registry
+
+	tracing, measuring bool
+
+	mu    sync.Mutex
+	stops []func(context.Context) error // flush and stop each signal; emptied by Shutdown
+}
+
+// Setup reads the environment and starts what it asks for. It dials nothing: a collector that is not there is a warning in
+// the log, at most one a minute for each signal, never an error. An error is one sentence that names the option or variable.
+func Setup(ctx context.Context, o Options) (*Telemetry, error) {
+	if o.Getenv == nil {
+		o.Getenv = os.Getenv
+	}
+	if o.LogOutput == nil {
+		o.LogOutput = os.Stdout
+	}
+	local, err := localHandler(o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := readSettings(o.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	t := &Telemetry{
+		logger:   slog.New(local),
+		traces:   tracenoop.NewTracerProvider(),
+		metrics:  metricnoop.NewMeterProvider(),
+		registry: newRegistry(),
+	}
+	if err := t.start(ctx, o, s); err != nil {
+		return nil, errors.Join(fmt.Errorf("telemetry: %w", err), t.Shutdown(ctx))
+	}
+	return t, nil
+}
+
+// Logger writes to LogOutput, with trace_id and span_id if the context has a span, and to the collector if logs leave. Inside of
+// a WithGroup the two ids belong to the group.
+func (t *Telemetry) Logger() *slog.Logger { return t.logger }
+
+// TraceID is the id of the context's trace in hexadecimal, or empty.
+func TraceID(ctx context.Context) string {
+	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
+		return sc.TraceID().String()
+	}
+	return ""
+}
+
+// Wrap puts a span and metrics around each request. next must be the mux itself, because the route's pattern is read from the
+// request afterwards. If neither traces nor metrics are on, next comes back as it is and costs nothing.
+func (t *Telemetry) Wrap(next http.Handler) http.Handler {
+	if !t.tracing && !t.measuring {
+		return next
+	}
+	return instrument(next, t.traces, t.metrics)
+}
+
+// PgxTracer makes spans of statements that run inside of a request's trace, with the SQL and never its parameters. It is nil
+// if traces are off.
+func (t *Telemetry) PgxTracer() pgx.QueryTracer {
+	if !t.tracing {
+		return nil
+	}
+	return otelpgx.NewTracer(otelpgx.WithTracerProvider(t.traces), otelpgx.WithMeterProvider(t.metrics),
+		otelpgx.WithDisableConnectionDetailsInAttributes()) // which would also copy the connection's configuration each time
+}
+
+// ObservePool measures the pool from now on, if metrics are on. Call it once: there is one pool.
+func (t *Telemetry) ObservePool(pool *pgxpool.Pool) error {
+	if !t.measuring {
+		return nil
+	}
+	name := semconv.DBClientConnectionPoolName("main") // the default is the database's host, port and name
+	return otelpgx.RecordStats(pool, otelpgx.WithStatsMeterProvider(t.metrics), otelpgx.WithStatsAttributes(name))
+}
+
+// Shutdown sends what is waiting and stops. It returns when all is sent or when ctx ends, whichever is first, and its error
+// says what was not delivered. The logger still writes to LogOutput afterwards. A second call does nothing.
+func (t *Telemetry) Shutdown(ctx context.Context) error {
+	t.mu.Lock()
+	stops := t.stops
+	t.stops = nil
+	t.mu.Unlock()
+	stopped := make(chan error, len(stops))
+	for _, stop := range stops {
+		go func() { stopped <- stop(ctx) }()
+	}
+	var failed error
+	for range stops {
+		select {
+		case err := <-stopped:
+			failed = errors.Join(failed, err)
+		case <-ctx.Done():
+			return errors.Join(failed, ctx.Err())
+		}
+	}
+	return failed
+}

@@ -1,0 +1,11 @@
+DROP TABLE audit_log;
+DROP FUNCTION audit_log_append_only();
+DROP TABLE api_keys;
+DROP TABLE entitlements;
+DROP TABLE catalog_requests;
+DROP TABLE products;
+DROP TABLE tenants;
+DROP TYPE audit_crud;
+DROP TYPE catalog_request_status;
+DROP TYPE entitlement_source;
+DROP TYPE tenant_status;

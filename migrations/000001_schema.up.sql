@@ -1,0 +1,197 @@
+-- Schema M4.1: six tables, four enums, one append-only rule.
+--
+-- Ids and times come from the application, never from a default here, so that both stores hold the same values.
+-- Text that is compared or sorted is COLLATE "C", so that the order does not depend on the server's locale.
+
+CREATE TYPE tenant_status AS ENUM ('trial', 'active', 'frozen');
+CREATE TYPE entitlement_source AS ENUM ('trial', 'plan', 'grant', 'request');
+CREATE TYPE catalog_request_status AS ENUM ('pending', 'approved', 'rejected', 'cancelled');
+CREATE TYPE audit_crud AS ENUM ('c', 'r', 'u', 'd');
+
+CREATE TABLE tenants (
+    id              uuid PRIMARY KEY,
+    slug            text COLLATE "C" NOT NULL,
+    name            text NOT NULL,
+    status          tenant_status NOT NULL,
+    region          text,
+    external_id     text,
+    keycloak_org_id text COLLATE "C",
+    metadata        jsonb NOT NULL,
+    version         bigint NOT NULL,
+    created_at      timestamptz NOT NULL,
+    updated_at      timestamptz NOT NULL,
+    activated_at    timestamptz,
+    frozen_at       timestamptz,
+    CONSTRAINT tenants_slug_key UNIQUE (slug),
+    -- A DNS label of 3 to 63 characters that is no punycode. Reserved names are the application's rule.
+    CONSTRAINT tenants_slug_check CHECK (
+        length(slug) BETWEEN 3 AND 63
+        AND slug ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])$'
+        AND slug !~ '^xn--'),
+    CONSTRAINT tenants_version_check CHECK (version >= 1)
+);
+-- Partial: an update of a column under a full unique index would conflict with every foreign key check on the row.
+CREATE UNIQUE INDEX tenants_keycloak_org_id_key ON tenants (keycloak_org_id) WHERE keycloak_org_id IS NOT NULL;
+
+CREATE TABLE products (
+    key              text COLLATE "C" PRIMARY KEY,
+    name             text NOT NULL,
+    description      text NOT NULL,
+    audience         text NOT NULL,
+    requestable      boolean NOT NULL,
+    trial_days       integer,
+    default_limits   jsonb NOT NULL,
+    default_config   jsonb NOT NULL,
+    available_from   timestamptz,
+    available_until  timestamptz,
+    created_at       timestamptz NOT NULL,
+    updated_at       timestamptz NOT NULL,
+    CONSTRAINT products_key_check CHECK (
+        key ~ '^[a-z0-9][a-z0-9-]{1,62}$'
+        AND key NOT IN ('request', 'requests', 'trial-request')),
+    CONSTRAINT products_audience_check CHECK (audience IN ('public', 'private')),
+    CONSTRAINT products_trial_days_check CHECK (trial_days BETWEEN 1 AND 3650)
+);
+
+CREATE TABLE catalog_requests (
+    id              uuid PRIMARY KEY,
+    tenant_id       uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    product_key     text COLLATE "C" NOT NULL REFERENCES products (key),
+    status          catalog_request_status NOT NULL,
+    message         text,
+    requested_by    text NOT NULL,
+    decided_by      text,
+    decided_at      timestamptz,
+    decision_reason text,
+    created_at      timestamptz NOT NULL,
+    updated_at      timestamptz NOT NULL,
+    CONSTRAINT catalog_requests_decided_check CHECK ((status = 'pending') = (decided_at IS NULL))
+);
+CREATE UNIQUE INDEX catalog_requests_pending_key ON catalog_requests (tenant_id, product_key) WHERE status = 'pending';
+CREATE INDEX catalog_requests_tenant ON catalog_requests (tenant_id, id);
+CREATE INDEX catalog_requests_product ON catalog_requests (product_key);
+
+-- One row per grant of a source. Its state (scheduled, trialing, active, expired, revoked) is computed from the clock, never stored.
+CREATE TABLE entitlements (
+    id          uuid PRIMARY KEY,
+    tenant_id   uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    product_key text COLLATE "C" NOT NULL REFERENCES products (key),
+    source      entitlement_source NOT NULL,
+    starts_at   timestamptz NOT NULL,
+    ends_at     timestamptz,
+    revoked_at  timestamptz,
+    limits      jsonb NOT NULL,
+    config      jsonb NOT NULL,
+    request_id  uuid REFERENCES catalog_requests (id) ON DELETE SET NULL,
+    created_at  timestamptz NOT NULL,
+    updated_at  timestamptz NOT NULL,
+    CONSTRAINT entitlements_period_check CHECK (ends_at > starts_at)
+);
+-- One trial per tenant and product, for ever.
+CREATE UNIQUE INDEX entitlements_trial_key ON entitlements (tenant_id, product_key) WHERE source = 'trial';
+CREATE INDEX entitlements_tenant_product ON entitlements (tenant_id, product_key, id);
+CREATE INDEX entitlements_product ON entitlements (product_key);
+CREATE INDEX entitlements_request ON entitlements (request_id) WHERE request_id IS NOT NULL;
+
+CREATE TABLE api_keys (
+    id            uuid PRIMARY KEY,
+    tenant_id     uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    name          text NOT NULL,
+    environment   text NOT NULL,
+    product_key   text COLLATE "C" REFERENCES products (key),
+    scopes        text[] COLLATE "C" NOT NULL,
+    prefix        text NOT NULL,
+    hash          bytea NOT NULL,
+    expires_at    timestamptz,
+    disabled      boolean NOT NULL,
+    created_by    text NOT NULL,
+    created_at    timestamptz NOT NULL,
+    updated_at    timestamptz NOT NULL,
+    revoked_at    timestamptz,
+    revoked_by    text,
+    revoke_reason text,
+    CONSTRAINT api_keys_hash_key UNIQUE (hash),
+    CONSTRAINT api_keys_hash_check CHECK (octet_length(hash) = 32),
+    CONSTRAINT api_keys_environment_check CHECK (environment IN ('live', 'test')),
+    CONSTRAINT api_keys_revoked_check CHECK ((revoked_at IS NULL) = (revoked_by IS NULL))
+);
+CREATE INDEX api_keys_tenant ON api_keys (tenant_id, id);
+CREATE INDEX api_keys_product ON api_keys (product_key) WHERE product_key IS NOT NULL;
+
+-- pos and seq are given under one lock as the last step before COMMIT: number order is commit order.
+-- group_id is the chain an event belongs to and never changes (the platform's own is the nil UUID); tenant_id only keeps the
+-- tenant's row from vanishing unseen and becomes NULL when the tenant is deleted.
+CREATE TABLE audit_log (
+    pos             bigint PRIMARY KEY,
+    id              uuid NOT NULL,
+    group_id        uuid NOT NULL,
+    seq             bigint NOT NULL,
+    tenant_id       uuid REFERENCES tenants (id) ON DELETE SET NULL,
+    group_name      text,
+    action          text COLLATE "C" NOT NULL,
+    area            text COLLATE "C" NOT NULL,
+    crud            audit_crud NOT NULL,
+    actor_id        text COLLATE "C",
+    actor_name      text,
+    actor_href      text,
+    actor_type      text,
+    actor_fields    jsonb,
+    target_id       text COLLATE "C",
+    target_name     text,
+    target_href     text,
+    target_type     text,
+    target_fields   jsonb,
+    source_ip       text,
+    description     text,
+    is_failure      boolean NOT NULL,
+    is_anonymous    boolean NOT NULL,
+    fields          jsonb,
+    component       text,
+    version         text,
+    external_id     text,
+    metadata        jsonb,
+    created         timestamptz NOT NULL,
+    received        timestamptz NOT NULL,
+    correlation_id  text COLLATE "C",
+    emitter_id      text,
+    emitter_name    text,
+    hash            bytea NOT NULL,
+    prev_chain_hash bytea NOT NULL,
+    chain_hash      bytea NOT NULL,
+    CONSTRAINT audit_log_id_key UNIQUE (id),
+    CONSTRAINT audit_log_group_id_seq_key UNIQUE (group_id, seq),
+    CONSTRAINT audit_log_hashes_check CHECK (
+        octet_length(hash) = 32 AND octet_length(prev_chain_hash) = 32 AND octet_length(chain_hash) = 32),
+    CONSTRAINT audit_log_numbers_check CHECK (pos >= 1 AND seq >= 1)
+);
+CREATE INDEX audit_log_tenant ON audit_log (tenant_id) WHERE tenant_id IS NOT NULL;
+-- One index per filter and order: a tenant's page by seq, the whole log's by pos.
+CREATE INDEX audit_log_group_action ON audit_log (group_id, action, seq);
+CREATE INDEX audit_log_group_area ON audit_log (group_id, area, seq);
+CREATE INDEX audit_log_group_actor ON audit_log (group_id, actor_id, seq);
+CREATE INDEX audit_log_group_target ON audit_log (group_id, target_id, seq);
+CREATE INDEX audit_log_group_failure ON audit_log (group_id, seq) WHERE is_failure;
+CREATE INDEX audit_log_group_correlation ON audit_log (group_id, correlation_id, seq);
+CREATE INDEX audit_log_action ON audit_log (action, pos);
+CREATE INDEX audit_log_area ON audit_log (area, pos);
+CREATE INDEX audit_log_actor ON audit_log (actor_id, pos);
+CREATE INDEX audit_log_target ON audit_log (target_id, pos);
+CREATE INDEX audit_log_failure ON audit_log (pos) WHERE is_failure;
+CREATE INDEX audit_log_correlation ON audit_log (correlation_id, pos);
+
+-- Nobody, the owner included, changes what was written. The one thing let through is the foreign key becoming NULL.
+CREATE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND OLD.tenant_id IS NOT NULL AND NEW.tenant_id IS NULL THEN
+        OLD.tenant_id := NULL;
+        IF NEW IS NOT DISTINCT FROM OLD THEN
+            RETURN NEW;
+        END IF;
+    END IF;
+    RAISE EXCEPTION 'audit_log is append-only: % refused', TG_OP USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE ON audit_log
+    FOR EACH ROW EXECUTE FUNCTION audit_log_append_only();
+CREATE TRIGGER audit_log_no_truncate BEFORE TRUNCATE ON audit_log
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_log_append_only();
