@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
 // exchange is what is known of one request; the parts inside fill it in, the access log reads it.
@@ -100,7 +102,7 @@ func (s *Server) canonical(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p := r.URL.EscapedPath()
 		if !strings.HasPrefix(p, "/") || strings.Contains(p, "%") || path.Clean(p) != p {
-			s.writeProblem(w, r, edgeProblem("not_found", "There is nothing at this path; paths have one form, without encoded characters, doubled or trailing slashes."))
+			s.missing(w, r, edgeProblem("not_found", "There is nothing at this path; paths have one form, without encoded characters, doubled or trailing slashes."))
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -114,12 +116,6 @@ var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.Met
 func (s *Server) unrouted(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		exchangeOf(r).ctx = r.Context()
-		if strings.HasPrefix(r.URL.Path, "/v1/") { // whoever may not call learns not even what there is
-			if _, err := s.authenticate(r, s.clientAddress(r)); err != nil {
-				s.writeError(w, r, err)
-				return
-			}
-		}
 		var allowed []string
 		for _, method := range methods {
 			other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
@@ -128,12 +124,25 @@ func (s *Server) unrouted(mux *http.ServeMux) http.Handler {
 			}
 		}
 		if len(allowed) == 0 {
-			s.writeProblem(w, r, edgeProblem("not_found", "There is nothing at this path."))
+			s.missing(w, r, edgeProblem("not_found", "There is nothing at this path."))
 			return
 		}
-		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		s.writeProblem(w, r, edgeProblem("method_not_allowed", "This path takes "+strings.Join(allowed, ", ")+"."))
+		s.missing(w, r, edgeProblem("method_not_allowed", "This path takes "+strings.Join(allowed, ", ")+"."), allowed...)
 	})
+}
+
+// missing answers for a path or method that is not there. Under /v1 nobody learns even that without a credential.
+func (s *Server) missing(w http.ResponseWriter, r *http.Request, refusal *registry.Error, allowed ...string) {
+	if strings.HasPrefix(r.URL.Path, "/v1/") {
+		if _, err := s.authenticate(r, s.clientAddress(r)); err != nil {
+			s.writeError(w, r, err)
+			return
+		}
+	}
+	if len(allowed) > 0 {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+	}
+	s.writeProblem(w, r, refusal)
 }
 
 // recorder remembers what was answered.
