@@ -45,10 +45,10 @@ type Kind int
 
 // The kinds of refusal.
 const (
-	Invalid  Kind = iota + 1 // the input breaks a rule, whatever the state
-	NotFound                 // the object does not exist for this caller
-	Conflict                 // the input is fine, the state does not allow it
-	Forbidden                // the caller may not do this, whatever the object
+	Invalid   Kind = iota + 1 // the input breaks a rule, whatever the state
+	NotFound                  // the object does not exist for this caller
+	Conflict                  // the input is fine, the state does not allow it
+	Forbidden                 // the caller may not do this, whatever the object
 )
 
 // Stable codes of refusals, in snake_case; clients branch on them, so they are never renamed.
