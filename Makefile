@@ -34,7 +34,8 @@ image: ## build the container image (BUILD_IMAGE, BASE_IMAGE, GOPROXY, IMAGE, VE
 .PHONY: test
 test: test-postgres ## all tests; finds a Postgres by itself
 	@[ -n "$(RACE)" ] || echo "no C compiler here: the tests run without the race detector"
-	$(GO) test $(RACE) $(TESTFLAGS) ./...
+	@report=$$(mktemp); TEST_POSTGRES_REPORT=$$report $(GO) test $(RACE) $(TESTFLAGS) ./...; code=$$?; \
+		sort $$report | uniq -c; rm -f $$report; exit $$code
 
 .PHONY: test-short
 test-short: ## the tests that need neither Docker nor Postgres
@@ -78,6 +79,7 @@ migrate-down-all: ## wipe everything (APP_ENV=dev only)
 
 .PHONY: migrate-create
 migrate-create: ## create the next pair of empty migration files (NAME=add_team_table)
+	@test -n "$(NAME)" || { echo 'usage: make migrate-create NAME=add_team_table' >&2; exit 2; }
 	@$(GO) run ./cmd/migrate create "$(NAME)"
 
 ##@ Other

@@ -207,6 +207,29 @@ func TestKilledMidwayIsMendedAsPrinted(t *testing.T) {
 	}
 }
 
+// Wherever a kill falls, the next "up" either is all there is to do, or prints what is.
+func TestKilledAtAnyPointIsMendedAsPrinted(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.Empty(t)
+	env := []string{"DATABASE_URL=" + dsn}
+	for after := time.Duration(0); after < 80*time.Millisecond; after += 5 * time.Millisecond {
+		cmd := program(env, "up")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		kill := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait()
+		kill.Stop()
+		code, _, printed := finish(t, program(env, "up"))
+		if code == exitDirty {
+			runPrinted(t, env, printed)
+		} else if code != exitOK {
+			t.Fatalf("killed after %v: exit %d, %s", after, code, printed)
+		}
+		want(t, program(env, "down-all"), exitOK, `schema is at version 0 .+\n`, "")
+	}
+}
+
 // A dirty schema without a record of what is there: both ways out are printed, and the one that fits mends it.
 func TestUnknownOutcomePrintsBothWays(t *testing.T) {
 	t.Parallel()

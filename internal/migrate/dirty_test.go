@@ -191,6 +191,22 @@ func TestConnectionCutMidway(t *testing.T) {
 	wantDirty(t, <-done, migrate.RolledBack, 2, 1)
 }
 
+// A lock that a file needs and somebody else keeps is given up after LockWait, too.
+func TestLockInsideAFileIsBounded(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.Empty(t)
+	holder := connect(t, dsn)
+	query(t, holder, `SELECT pg_advisory_lock(7)`)
+	s := schema(dsn, "slow")
+	s.LockWait = 300 * time.Millisecond
+	_, err := s.Up(t.Context())
+	if dirty := wantDirty(t, err, migrate.RolledBack, 2, 1); !strings.Contains(dirty.Cause, "55P03") {
+		t.Errorf("cause %q, want the lock timeout", dirty.Cause)
+	}
+	query(t, holder, `SELECT pg_advisory_unlock(7)`)
+	mend(t, s, 1)
+}
+
 // Another tool leaves no record of what is there, or an old one.
 func TestDirtyByAnotherTool(t *testing.T) {
 	t.Parallel()

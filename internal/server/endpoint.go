@@ -77,7 +77,8 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, a answer) {
 	h.Set("Cache-Control", orElse(a.cache, "no-store"))
 	if a.etag != "" {
 		h.Set("ETag", a.etag)
-		if a.status == http.StatusOK && matches(r.Header.Values("If-None-Match"), a.etag) {
+		read := r.Method == http.MethodGet || r.Method == http.MethodHead // what a change has made is told in any case
+		if read && matches(r.Header.Values("If-None-Match"), a.etag) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}

@@ -1,0 +1,271 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/store/memory"
+)
+
+// stage is a world with something of everything, on which every use case can succeed.
+type stage struct {
+	*world
+	trial, active, frozen registry.Tenant
+	apiKey                registry.APIKey
+}
+
+func newStage(t *testing.T, store registry.Store) *stage {
+	t.Helper()
+	w := worldOn(t, store)
+	w.product("scanner")
+	st := &stage{world: w, trial: w.tenant("trial", registry.StatusTrial), active: w.tenant("active", registry.StatusActive), frozen: w.tenant("frozen", registry.StatusFrozen)}
+	st.apiKey, _ = w.key(registry.NewAPIKey{TenantID: st.active.ID})
+	return st
+}
+
+func (st *stage) dump() string { return st.world.dump(st.trial.ID, st.active.ID, st.frozen.ID) }
+
+// changes are all use cases that write: how each succeeds, and how each is refused for the state that things are in.
+var changes = []struct {
+	name    string
+	action  string
+	succeed func(st *stage) error
+	refuse  func(st *stage) error
+}{
+	{
+		"create tenant", "tenant.create",
+		func(st *stage) error {
+			return second(st.s.CreateTenant(st.ctx, st.by, registry.NewTenant{Slug: "new", Name: "New"}))
+		},
+		func(st *stage) error {
+			return second(st.s.CreateTenant(st.ctx, st.by, registry.NewTenant{Slug: "active", Name: "New"}))
+		},
+	}, {
+		"activate", "tenant.activate",
+		func(st *stage) error { return second(st.s.ActivateTenant(st.ctx, st.by, st.trial.ID)) },
+		func(st *stage) error { return second(st.s.ActivateTenant(st.ctx, st.by, st.active.ID)) },
+	}, {
+		"cancel", "tenant.cancel",
+		func(st *stage) error { return second(st.s.CancelTenant(st.ctx, st.by, st.active.ID)) },
+		func(st *stage) error { return second(st.s.CancelTenant(st.ctx, st.by, st.trial.ID)) },
+	}, {
+		"create product", "product.create",
+		func(st *stage) error {
+			return second(st.s.CreateProduct(st.ctx, st.by, registry.Product{Key: "new", Name: "New", Audience: registry.Public}))
+		},
+		func(st *stage) error {
+			return second(st.s.CreateProduct(st.ctx, st.by, registry.Product{Key: "scanner", Name: "New", Audience: registry.Public}))
+		},
+	}, {
+		"grant", "entitlement.create",
+		func(st *stage) error {
+			return second(st.s.Grant(st.ctx, st.by, st.active.ID, "scanner", registry.SourcePlan))
+		},
+		func(st *stage) error {
+			return second(st.s.Grant(st.ctx, st.by, st.frozen.ID, "scanner", registry.SourcePlan))
+		},
+	}, {
+		"request", "catalog.request.create",
+		func(st *stage) error {
+			_, created, err := st.s.RequestProduct(st.ctx, st.by, registry.ProductWish{TenantID: st.active.ID, Product: "scanner"})
+			if err == nil && !created {
+				return errors.New("not created")
+			}
+			return err
+		},
+		func(st *stage) error {
+			_, _, err := st.s.RequestProduct(st.ctx, st.by, registry.ProductWish{TenantID: st.active.ID, Product: "other"})
+			return err
+		},
+	}, {
+		"trial", "entitlement.create",
+		func(st *stage) error {
+			return second(st.s.StartTrial(st.ctx, st.by, registry.ProductWish{TenantID: st.active.ID, Product: "scanner"}))
+		},
+		func(st *stage) error {
+			return second(st.s.StartTrial(st.ctx, st.by, registry.ProductWish{TenantID: st.frozen.ID, Product: "scanner"}))
+		},
+	}, {
+		"create key", "api_key.create",
+		func(st *stage) error {
+			_, _, err := st.s.CreateAPIKey(st.ctx, st.by, registry.NewAPIKey{TenantID: st.active.ID, Name: "k"})
+			return err
+		},
+		func(st *stage) error {
+			_, _, err := st.s.CreateAPIKey(st.ctx, st.by, registry.NewAPIKey{TenantID: st.active.ID, Name: "k", Product: "other"})
+			return err
+		},
+	}, {
+		"revoke key", "api_key.revoke",
+		func(st *stage) error { return second(st.s.RevokeAPIKey(st.ctx, st.by, st.apiKey.ID, "")) },
+		func(st *stage) error { return second(st.s.RevokeAPIKey(st.ctx, st.by, uuid.New(), "")) },
+	}, {
+		"record event", "document.share",
+		func(st *stage) error { return second(st.s.RecordEvent(st.ctx, st.by, reported(st.active.ID))) },
+		func(st *stage) error { return second(st.s.RecordEvent(st.ctx, st.by, reported(uuid.New()))) },
+	},
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// Reads and constructors apart, every exported method of the service is among the changes, so that a new one is not forgotten here.
+func TestChanges_areAllOfThem(t *testing.T) {
+	t.Parallel()
+	reads := map[string]bool{
+		"Ping": true, "Tenant": true, "TenantBySlug": true, "TenantByOrg": true, "Catalog": true, "Entitlements": true, "APIKeys": true,
+		"Audit": true, "Event": true, "Verify": true,
+	}
+	writes := 0
+	for m := range reflect.TypeFor[*registry.Service]().Methods() {
+		if !reads[m.Name] {
+			writes++
+		}
+	}
+	if writes != len(changes) {
+		t.Errorf("the service has %d methods that are no known reads, and %d changes are tested", writes, len(changes))
+	}
+}
+
+func TestChanges_leaveOneEventOrNone(t *testing.T) {
+	t.Parallel()
+	for _, c := range changes {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			st := newStage(t, memory.New())
+			before, events := st.dump(), len(st.log())
+			if err := c.refuse(st); err == nil {
+				t.Error("the refusal succeeded")
+			} else if after := st.dump(); after != before {
+				t.Errorf("after the refusal %v there is\n%s\nand before it was\n%s", err, after, before)
+			}
+			st.must(c.succeed(st))
+			if n := len(st.log()) - events; n != 1 || st.last().Action != c.action {
+				t.Errorf("%d events, the last %s; want one, %s", n, st.last().Action, c.action)
+			}
+			dense(t, st.log())
+		})
+	}
+}
+
+// If the event cannot be written, nothing of the change is, and the caller hears that.
+func TestChanges_withoutTheirEventAreUndone(t *testing.T) {
+	t.Parallel()
+	for _, c := range changes {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			store := &mute{Store: memory.New()}
+			st := newStage(t, store)
+			before := st.dump()
+			store.silent = true
+			if err := c.succeed(st); !errors.Is(err, registry.ErrUnavailable) {
+				t.Errorf("the answer is %v", err)
+			}
+			if after := st.dump(); after != before {
+				t.Errorf("there is\n%s\nand before it was\n%s", after, before)
+			}
+			store.silent = false
+			st.must(c.succeed(st))
+		})
+	}
+}
+
+// A store may run a transaction again; what the first run did and kept must not show.
+func TestChanges_runTwice(t *testing.T) {
+	t.Parallel()
+	for _, c := range changes {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			st := newStage(t, rerunning{memory.New()})
+			events := len(st.log())
+			st.must(c.succeed(st))
+			if n := len(st.log()) - events; n != 1 {
+				t.Errorf("%d events", n)
+			}
+			dense(t, st.log())
+		})
+	}
+}
+
+// A rival commits between the two runs of a transaction: the answer is that of the second run alone.
+func TestRequestProduct_rivalBetweenTwoRuns(t *testing.T) {
+	t.Parallel()
+	store := &rivalled{Store: memory.New()}
+	st := newStage(t, store)
+	wish := registry.ProductWish{TenantID: st.active.ID, Product: "scanner"}
+	var first registry.CatalogRequest
+	store.rival = func() {
+		r, created, err := st.s.RequestProduct(st.ctx, st.by, wish)
+		if err != nil || !created {
+			t.Errorf("the rival: created %t, %v", created, err)
+		}
+		first = r
+	}
+	r, created, err := st.s.RequestProduct(st.ctx, st.by, wish)
+	if err != nil || created || r.ID != first.ID {
+		t.Errorf("created %t, %+v, %v; want the rival's %+v", created, r, err, first)
+	}
+}
+
+// rivalled is a store whose next transaction is rolled back, then rival runs, then the transaction again.
+type rivalled struct {
+	registry.Store
+	rival func()
+}
+
+func (s *rivalled) Tx(ctx context.Context, fn func(registry.Tx) error) error {
+	rival := s.rival
+	if rival == nil {
+		return s.Store.Tx(ctx, fn)
+	}
+	s.rival = nil
+	err := s.Store.Tx(ctx, func(tx registry.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return errAgain
+	})
+	if !errors.Is(err, errAgain) {
+		return err
+	}
+	rival()
+	return s.Store.Tx(ctx, fn)
+}
+
+// The longest values that are allowed make no change fail: what is long is hashed in its event.
+func TestChanges_largestValues(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	metadata := map[string]string{}
+	for i := range 32 {
+		metadata[string(rune('A'+i))+wide(63)] = wide(256)
+	}
+	n, err := w.s.CreateTenant(w.ctx, w.by, registry.NewTenant{
+		Slug: "acme", Name: wide(200), Region: wide(64), ExternalID: wide(200), KeycloakOrgID: wide(200), Metadata: metadata,
+	})
+	w.must(err)
+	if got := w.last().Fields["after.metadata"]; len(got) != len("sha256:")+64 {
+		t.Errorf("32 entries of metadata are recorded as %d bytes", len(got))
+	}
+	w.product("scanner", func(p *registry.Product) { p.Name, p.Description = wide(200), wide(2000) })
+	_, _, err = w.s.RequestProduct(w.ctx, w.by, registry.ProductWish{TenantID: n.ID, Product: "scanner", Message: wide(2000)})
+	w.must(err)
+	var scopes []string
+	for i := range 32 {
+		scopes = append(scopes, string(rune('a'+i%26))+string(rune('a'+i/26))+"12345678901234567890123456789012345678901234567890123456789012")
+	}
+	w.key(registry.NewAPIKey{TenantID: n.ID, Name: wide(200), Scopes: scopes})
+	dense(t, w.log())
+}
+
+func wide(n int) string {
+	var text []rune
+	for range n {
+		text = append(text, '🦫')
+	}
+	return string(text)
+}

@@ -1,0 +1,130 @@
+package registry_test
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/store/memory"
+)
+
+// What is outside of a caller's scope is answered exactly as if it did not exist, and nothing of it changes.
+func TestScope_foreignIsUnknown(t *testing.T) {
+	t.Parallel()
+	for name, use := range map[string]func(st *stage, by registry.Caller, tenant, key, event uuid.UUID) error{
+		"tenant": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+			return second(st.s.Tenant(st.ctx, by, tenant))
+		},
+		"activate": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+			return second(st.s.ActivateTenant(st.ctx, by, tenant))
+		},
+		"cancel": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+			return second(st.s.CancelTenant(st.ctx, by, tenant))
+		},
+		"catalog": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+			_, _, err := st.s.Catalog(st.ctx, by, &tenant, registry.Start{Limit: 1})
+			return err
+		},
+		"entitled": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+			_, _, err := st.s.Entitlements(st.ctx, by, tenant, registry.Start{Limit: 1})
+			return err
+		},
+		"keys": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+			_, _, err := st.s.APIKeys(st.ctx, by, tenant, uuid.Nil, 1)
+			return err
+		},
+		"audit": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+			return second(st.s.Audit(st.ctx, by, registry.AuditQuery{GroupID: &tenant, Limit: 1}))
+		},
+		"event": func(st *stage, by registry.Caller, _, _, event uuid.UUID) error {
+			return second(st.s.Event(st.ctx, by, event))
+		},
+		"grant": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+			return second(st.s.Grant(st.ctx, by, tenant, "scanner", registry.SourcePlan))
+		},
+		"request": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+			_, _, err := st.s.RequestProduct(st.ctx, by, registry.ProductWish{TenantID: tenant, Product: "scanner"})
+			return err
+		},
+		"trial": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+			return second(st.s.StartTrial(st.ctx, by, registry.ProductWish{TenantID: tenant, Product: "scanner"}))
+		},
+		"create key": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+			_, _, err := st.s.CreateAPIKey(st.ctx, by, registry.NewAPIKey{TenantID: tenant, Name: "k"})
+			return err
+		},
+		"revoke key": func(st *stage, by registry.Caller, _, key, _ uuid.UUID) error {
+			return second(st.s.RevokeAPIKey(st.ctx, by, key, ""))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			st := newStage(t, memory.New())
+			stranger, nobody := st.by, st.by
+			stranger.Scope, nobody.Scope = registry.Scope{Tenant: st.trial.ID}, registry.Scope{}
+			event, before := st.last().ID, st.dump() // the last event is of the active tenant
+			unknown := use(st, st.by, uuid.New(), uuid.New(), uuid.New())
+			for who, by := range map[string]registry.Caller{"another tenant": stranger, "nobody": nobody} {
+				foreign := use(st, by, st.active.ID, st.apiKey.ID, event)
+				if unknown == nil || !reflect.DeepEqual(foreign, unknown) {
+					t.Errorf("to %s it is %#v, and what does not exist is %#v", who, foreign, unknown)
+				}
+			}
+			if after := st.dump(); after != before {
+				t.Errorf("something changed:\n%s\nfrom\n%s", after, before)
+			}
+			own := st.by
+			own.Scope = registry.Scope{Tenant: st.active.ID}
+			if err := use(st, own, st.active.ID, st.apiKey.ID, event); name != "activate" && err != nil {
+				t.Errorf("to the tenant itself it is %v", err)
+			}
+		})
+	}
+}
+
+func TestScope_bySlug(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, memory.New())
+	own := registry.Caller{Scope: registry.Scope{Tenant: st.active.ID}}
+	_, unknown := st.s.TenantBySlug(st.ctx, own, "unheard-of")
+	if _, foreign := st.s.TenantBySlug(st.ctx, own, "trial"); unknown == nil || !reflect.DeepEqual(foreign, unknown) {
+		t.Errorf("%#v, and of an unknown slug %#v", foreign, unknown)
+	}
+	if _, err := st.s.TenantBySlug(st.ctx, own, "active"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestScope_audit(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, memory.New())
+	_, err := st.s.RecordEvent(st.ctx, st.by, reported(uuid.Nil))
+	st.must(err)
+	platform := st.last().ID
+	for _, scope := range []registry.Scope{{Tenant: st.active.ID}, {Tenants: true}, {Product: "scanner"}, {}} {
+		by := registry.Caller{Scope: scope}
+		_, err := st.s.Audit(st.ctx, by, registry.AuditQuery{Limit: 1})
+		st.blames(st.refusal(err, registry.Invalid, registry.CodeInvalid), "tenant_id")
+		_, err = st.s.Audit(st.ctx, by, registry.AuditQuery{GroupID: new(uuid.Nil), Limit: 1})
+		st.blames(st.refusal(err, registry.NotFound, registry.CodeTenantNotFound), "tenant_id")
+		_, err = st.s.Event(st.ctx, by, platform)
+		st.refusal(err, registry.NotFound, registry.CodeEventNotFound)
+	}
+}
+
+// A product sees what every tenant has of it, and of nothing else.
+func TestScope_product(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, memory.New())
+	st.product("other")
+	for _, key := range []string{"scanner", "other"} {
+		_, err := st.s.Grant(st.ctx, st.by, st.active.ID, key, registry.SourcePlan)
+		st.must(err)
+	}
+	items, more, err := st.s.Entitlements(st.ctx, registry.Caller{Scope: registry.Scope{Product: "scanner"}}, st.active.ID, registry.Start{Limit: 1})
+	if err != nil || more || len(items) != 1 || items[0].Product != "scanner" {
+		t.Errorf("%+v, %t, %v", items, more, err)
+	}
+}

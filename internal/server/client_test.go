@@ -1,0 +1,282 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// object is a JSON object that a test writes.
+type object = map[string]any
+
+// client calls one server over HTTP. Every answer is held to openapi.yaml, and so is every request but those that send makes.
+type client struct {
+	t        *testing.T
+	http     *http.Client
+	url      string
+	dsn      string // of the database, on Postgres
+	server   *Server
+	store    registry.Store
+	registry *registry.Service
+	clock    *clock
+	log      *sink   // what the server logged
+	sent     *record // every answer so far
+	canary   string  // what no answer may hold, if it is set
+}
+
+// record keeps every answer of a server, for a search.
+type record struct {
+	mu   sync.Mutex
+	text []string
+}
+
+func (r *record) add(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.text = append(r.text, text)
+}
+
+func (r *record) holding(s string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []string
+	for _, text := range r.text {
+		if strings.Contains(text, s) {
+			found = append(found, text)
+		}
+	}
+	return found
+}
+
+// in is the same client for a subtest.
+func (c *client) in(t *testing.T) *client {
+	same := *c
+	same.t = t
+	return &same
+}
+
+// join joins segments, which need no escaping.
+func join(segments ...any) string {
+	text := make([]string, len(segments))
+	for i, s := range segments {
+		text[i] = fmt.Sprint(s)
+	}
+	return strings.Join(text, "/")
+}
+
+// request is one request as it goes over the wire.
+type request struct {
+	method string
+	target string // the path and the query, sent as they are
+	header http.Header
+	body   string
+}
+
+func (c *client) get(target string) *reply {
+	c.t.Helper()
+	return c.call(request{method: http.MethodGet, target: target})
+}
+
+// post sends a body as JSON; nil is none.
+func (c *client) post(target string, body any) *reply {
+	c.t.Helper()
+	return c.call(jsonRequest(target, body))
+}
+
+func jsonRequest(target string, body any) request {
+	r := request{method: http.MethodPost, target: target}
+	if body == nil {
+		return r
+	}
+	text, err := json.Marshal(body, json.Deterministic(true))
+	if err != nil {
+		panic(err)
+	}
+	r.header = http.Header{"Content-Type": {"application/json"}}
+	r.body = string(text)
+	return r
+}
+
+// call sends a request that openapi.yaml allows.
+func (c *client) call(r request) *reply {
+	c.t.Helper()
+	if err := theContract().checkRequest(r); err != nil {
+		c.t.Fatalf("%s %s %s: the request is not as openapi.yaml has it: %v", r.method, r.target, r.body, err)
+	}
+	return c.send(r)
+}
+
+// send sends a request that need not be valid. The answer must be.
+func (c *client) send(r request) *reply {
+	c.t.Helper()
+	got := c.exchange(r)
+	if err := theContract().checkReply(r, got); err != nil {
+		c.t.Errorf("%s %.200s → %d %s: %v", r.method, r.target, got.status, got.body, err)
+	}
+	c.checkDiscreet(got)
+	c.t.Logf("%s %.200s → %d %.300s", r.method, r.target, got.status, got.body)
+	return got
+}
+
+// exchange sends the target byte for byte, which a URL that was parsed would not.
+func (c *client) exchange(r request) *reply {
+	c.t.Helper()
+	base, err := url.Parse(c.url)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	u := &url.URL{Scheme: base.Scheme, Host: base.Host}
+	u.Opaque, u.RawQuery, u.ForceQuery = splitTarget(r.target)
+	u.Opaque = "//" + base.Host + u.Opaque
+	req, err := http.NewRequestWithContext(c.t.Context(), r.method, c.url, strings.NewReader(r.body))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.URL, req.Header = u, r.header.Clone()
+	if req.Header == nil {
+		req.Header = http.Header{}
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return &reply{t: c.t, what: r.method + " " + r.target, status: resp.StatusCode, header: resp.Header, body: body}
+}
+
+func splitTarget(target string) (path, query string, force bool) {
+	path, query, found := strings.Cut(target, "?")
+	return path, query, found && query == ""
+}
+
+// telltale is what only the inside of the service would say.
+var telltale = regexp.MustCompile(`SQLSTATE|pgx|postgres://|goroutine |panic|\.go:|internal/|go-json|jsontext`)
+
+// checkDiscreet asserts that an answer shows neither the inside of the service nor what was sent, and keeps it.
+func (c *client) checkDiscreet(got *reply) {
+	c.t.Helper()
+	text := fmt.Sprintf("%s → %d %v %s", got.what, got.status, got.header, got.body)
+	shown := fmt.Sprintf("%v %s", got.header, got.body)
+	if got.status >= 400 && telltale.MatchString(shown) {
+		c.t.Errorf("the answer shows the inside: %s", text)
+	}
+	if c.canary != "" && strings.Contains(shown, c.canary) {
+		c.t.Errorf("the answer repeats what was sent: %s", text)
+	}
+	c.sent.add(text)
+}
+
+// reply is an answer.
+type reply struct {
+	t      *testing.T
+	what   string // the method and target that it answers
+	status int
+	header http.Header
+	body   []byte
+}
+
+// want asserts the status.
+func (r *reply) want(status int) *reply {
+	r.t.Helper()
+	if r.status != status {
+		r.t.Fatalf("%s → %d %s, want %d", r.what, r.status, r.body, status)
+	}
+	return r
+}
+
+// wantHeader asserts one header.
+func (r *reply) wantHeader(name, value string) *reply {
+	r.t.Helper()
+	if got := r.header.Values(name); !slices.Equal(got, []string{value}) {
+		r.t.Errorf("%s → %s %q, want %q", r.what, name, got, value)
+	}
+	return r
+}
+
+// as decodes the body.
+func as[T any](r *reply) T {
+	r.t.Helper()
+	var v T
+	if err := json.Unmarshal(r.body, &v); err != nil {
+		r.t.Fatalf("%s → %s: %v", r.what, r.body, err)
+	}
+	return v
+}
+
+// problem is an answer of 400 and above.
+type problem struct {
+	Code           string `json:"code"`
+	Status         int    `json:"status"`
+	Title          string `json:"title"`
+	Detail         string `json:"detail"`
+	RequestID      string `json:"request_id"`
+	From           string
+	To             string
+	Allowed        []string
+	TrialStartedAt string `json:"trial_started_at"`
+	TrialEndsAt    string `json:"trial_ends_at"`
+	Errors         []struct {
+		Pointer   *string `json:"pointer"`
+		Parameter string  `json:"parameter"`
+		Message   string  `json:"message"`
+	} `json:"errors"`
+}
+
+// places lists what the problem says is at fault, each as a pointer or, for a parameter, "?name".
+func (p problem) places() []string {
+	list := []string{}
+	for _, e := range p.Errors {
+		if e.Pointer != nil {
+			list = append(list, *e.Pointer)
+		} else {
+			list = append(list, "?"+e.Parameter)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// wantProblem asserts the code, and the status that belongs to it, and, if any are given, exactly which places it names.
+func (r *reply) wantProblem(code string, places ...string) problem {
+	r.t.Helper()
+	r.want(problems[code].Status)
+	var p problem
+	if err := json.Unmarshal(r.body, &p, json.MatchCaseInsensitiveNames(true)); err != nil {
+		r.t.Fatalf("%s → %s: %v", r.what, r.body, err)
+	}
+	slices.Sort(places)
+	if p.Code != code || (len(places) > 0 && !slices.Equal(p.places(), places)) {
+		r.t.Fatalf("%s → %s, want code %s naming %q", r.what, r.body, code, places)
+	}
+	return p
+}
+
+// wantEqual compares two values by their JSON, which is what clients see.
+func wantEqual(t *testing.T, what string, got, want any) {
+	t.Helper()
+	g, err := json.Marshal(got, json.Deterministic(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := json.Marshal(want, json.Deterministic(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(g) != string(w) {
+		t.Errorf("%s is\n%s\nwant\n%s", what, g, w)
+	}
+}
