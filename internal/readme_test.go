@@ -59,6 +59,18 @@ func TestReadme_endpoints(t *testing.T) {
 	}
 }
 
+func TestReadme_policies(t *testing.T) {
+	t.Parallel()
+	policies := server.Policies()
+	rows := table(t, "Who may call")
+	for i, name := range server.Routes() {
+		want := strings.Join(policies[name], ", ")
+		if bare(rows[i][0]) != name || strings.ReplaceAll(rows[i][1], "`", "") != want {
+			t.Errorf("row %d is %q, the route table says %s: %s", i+1, rows[i], name, want)
+		}
+	}
+}
+
 func TestReadme_variables(t *testing.T) {
 	t.Parallel()
 	rows := table(t, "Configuration")

@@ -56,6 +56,15 @@ func Routes() []string {
 	return list
 }
 
+// Policies says for each of Routes who may call it: the roles, or "anyone".
+func Policies() map[string][]string {
+	all := map[string][]string{}
+	for i, name := range Routes() {
+		all[name] = strings.Fields(routes[i].allow)
+	}
+	return all
+}
+
 // mux routes by the table. Whatever fits no line is answered by unrouted, never by the mux's own text.
 func (s *Server) mux() *http.ServeMux {
 	mux := http.NewServeMux()
