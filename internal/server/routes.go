@@ -39,8 +39,8 @@ var routes = []route{
 	{"DELETE", "/v1/api-keys/{id}", "reason", "api_key.revoke", (*Server).revokeAPIKey},
 	{"POST", "/v1/internal/api-keys/verify", "", "", (*Server).verify},
 
-	{"GET", "/v1/audit", "tenant_id order limit cursor action actor_id target_id correlation_id is_failure", "", (*Server).audit},
 	{"POST", "/v1/audit", "", "*", (*Server).recordEvent},
+	{"GET", "/v1/audit", "tenant_id order limit cursor action actor_id target_id correlation_id is_failure", "", (*Server).audit},
 	{"GET", "/v1/audit/{id}", "", "", (*Server).auditEvent},
 }
 
