@@ -41,11 +41,11 @@ var onlyIn = map[string][]string{
 		"internal/store/postgres", "internal/store/postgres/postgrestest", "internal/migrate", "internal/telemetry",
 	},
 	"github.com/golang-migrate/migrate/v4":        {"internal/migrate"},
-	"net/http":                                    {"internal/server", "internal/telemetry", "cmd/server"},
+	"net/http":                                    {"internal/auth", "internal/auth/authtest", "internal/server", "internal/telemetry", "cmd/server"},
 	"go.opentelemetry.io":                         {"internal/telemetry"},
 	"github.com/getkin/kin-openapi":               {},
 	"github.com/testcontainers/testcontainers-go": {"internal/store/postgres/postgrestest"},
-	"testing": {"internal/store/storetest", "internal/store/postgres/postgrestest"},
+	"testing": {"internal/auth/authtest", "internal/store/storetest", "internal/store/postgres/postgrestest"},
 }
 
 type listed struct {

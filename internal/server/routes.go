@@ -42,8 +42,8 @@ var routes = []route{
 	{"DELETE", "/v1/api-keys/{id}", "operator portal tenant-admin", "reason", "api_key.revoke", false, (*Server).revokeAPIKey},
 	{"POST", "/v1/internal/api-keys/verify", "operator keys:verify", "", "", true, (*Server).verify},
 
-	{"GET", "/v1/audit", "operator tenant-admin", "tenant_id order limit cursor action actor_id target_id correlation_id is_failure", "", false, (*Server).audit},
 	{"POST", "/v1/audit", "operator portal keys:verify audit:write", "", "*", true, (*Server).recordEvent},
+	{"GET", "/v1/audit", "operator tenant-admin", "tenant_id order limit cursor action actor_id target_id correlation_id is_failure", "", false, (*Server).audit},
 	{"GET", "/v1/audit/{id}", "operator tenant-admin", "", "", false, (*Server).auditEvent},
 }
 

@@ -34,7 +34,7 @@ const ServiceName = "tenant-registry"
 // Options says what Setup should set up. The zero value logs JSON at info level to standard output.
 type Options struct {
 	ServiceVersion string                   // of the program
-	Getenv         func(name string) string // os.Getenv if nil
+	Getenv         func(name string) string // nothing is set if nil
 	LogOutput      io.Writer                // os.Stdout if nil; gets each record in one Write
 	LogFormat      string                   // "json", the default, or "text"
 	LogLevel       slog.Level               // what is below it is neither written nor exported
@@ -58,7 +58,7 @@ type Telemetry struct {
 // the log, at most one a minute for each signal, never an error. An error is one sentence that names the option or variable.
 func Setup(ctx context.Context, o Options) (*Telemetry, error) {
 	if o.Getenv == nil {
-		o.Getenv = os.Getenv
+		o.Getenv = func(string) string { return "" }
 	}
 	if o.LogOutput == nil {
 		o.LogOutput = os.Stdout
