@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -279,4 +280,33 @@ func wantEqual(t *testing.T, what string, got, want any) {
 	if string(g) != string(w) {
 		t.Errorf("%s is\n%s\nwant\n%s", what, g, w)
 	}
+}
+
+// target is a path with a query, which is put together step by step.
+type target struct {
+	path   string
+	values url.Values
+}
+
+func newQuery(text string) target {
+	path, query, _ := strings.Cut(text, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		panic(err)
+	}
+	return target{path, values}
+}
+
+// set returns the target with one parameter more, or another value of it.
+func (q target) set(name string, value any) target {
+	values := maps.Clone(q.values)
+	values.Set(name, fmt.Sprint(value))
+	return target{q.path, values}
+}
+
+func (q target) String() string {
+	if len(q.values) == 0 {
+		return q.path
+	}
+	return q.path + "?" + q.values.Encode()
 }

@@ -87,12 +87,17 @@ const patience = 20 * time.Second
 // eachStore runs a test of the API once on each store: a fresh one, behind a server of its own on loopback.
 func eachStore(t *testing.T, test func(t *testing.T, api *client)) {
 	t.Helper()
+	eachStoreWith(t, registry.Options{}, test)
+}
+
+func eachStoreWith(t *testing.T, o registry.Options, test func(t *testing.T, api *client)) {
+	t.Helper()
 	t.Parallel()
 	for _, s := range stores {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			store, dsn := s.open(t)
-			api := newClient(t, store, registry.Options{})
+			api := newClient(t, store, o)
 			api.dsn = dsn
 			test(t, api)
 		})
@@ -266,5 +271,15 @@ func (c *client) events() []eventBody {
 			return all
 		}
 		cursor = "&cursor=" + *p.NextCursor
+	}
+}
+
+// insertRequest opens a request for a product that the tenant could not ask for itself.
+func insertRequest(tenant uuid.UUID, product string) func(context.Context, registry.Tx) error {
+	return func(ctx context.Context, tx registry.Tx) error {
+		return tx.InsertRequest(ctx, registry.CatalogRequest{
+			ID: uuid.Must(uuid.NewV7()), TenantID: tenant, Product: product, Status: registry.RequestPending, RequestedBy: "operator",
+			CreatedAt: start, UpdatedAt: start,
+		})
 	}
 }
