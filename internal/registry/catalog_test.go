@@ -35,7 +35,8 @@ func TestCatalog_pagesAndAudience(t *testing.T) {
 	} {
 		for limit := 1; limit <= 8; limit++ {
 			var got []string
-			for after, more := "", true; more; {
+			after, more := "", true
+			for range 10 {
 				var items []registry.CatalogItem
 				var err error
 				items, more, err = w.s.Catalog(w.ctx, c.by, c.tenant, registry.Start{After: after, Limit: limit})
@@ -49,7 +50,9 @@ func TestCatalog_pagesAndAudience(t *testing.T) {
 						t.Errorf("%s: %s has the offer %v", name, item.Key, item.ForTenant)
 					}
 				}
-				after = got[len(got)-1]
+				if after = got[len(got)-1]; !more {
+					break
+				}
 			}
 			if !slices.Equal(got, c.want) {
 				t.Errorf("%s by pages of %d: %v, want %v", name, limit, got, c.want)
@@ -171,8 +174,12 @@ func TestWishes_refused(t *testing.T) {
 	w.product("plain", func(p *registry.Product) { p.Requestable, p.TrialDays = false, 0 })
 	w.product("secret", func(p *registry.Product) { p.Audience = registry.Private })
 	w.product("later", func(p *registry.Product) { p.AvailableFrom = at(time.Hour) })
+	w.product("ending", func(p *registry.Product) { p.AvailableUntil = at(time.Minute) })
 	_, err := w.s.Grant(w.ctx, w.by, acme.ID, "granted", registry.SourcePlan)
 	w.must(err)
+	_, err = w.s.StartTrial(w.ctx, w.by, registry.ProductWish{TenantID: acme.ID, Product: "ending"})
+	w.must(err)
+	w.sleep(time.Minute)
 	events := len(w.log())
 	for _, c := range []struct {
 		name           string
@@ -188,6 +195,7 @@ func TestWishes_refused(t *testing.T) {
 		{"private product", acme.ID, "secret", registry.NotFound, registry.CodeProductNotFound, registry.CodeProductNotFound, "/product"},
 		{"not available yet", acme.ID, "later", registry.NotFound, registry.CodeProductNotFound, registry.CodeProductNotFound, "/product"},
 		{"granted already", acme.ID, "granted", registry.Conflict, registry.CodeAlreadyEntitled, registry.CodeAlreadyEntitled, "/product"},
+		{"on trial of what is sold no more", acme.ID, "ending", registry.Conflict, registry.CodeNotRequestable, registry.CodeTrialUsed, "/product"},
 		{"neither sold nor tried", acme.ID, "plain", registry.Conflict, registry.CodeNotRequestable, registry.CodeNoTrial, "/product"},
 		{"no product", acme.ID, "", registry.Invalid, registry.CodeInvalid, registry.CodeInvalid, "/product"},
 		{"no product's key", acme.ID, "trial-request", registry.Invalid, registry.CodeInvalid, registry.CodeInvalid, "/product"},
@@ -294,7 +302,8 @@ func TestEntitlements(t *testing.T) {
 	want = append(want, "zz")
 	for limit := 1; limit <= 6; limit++ {
 		var got []string
-		for after, more := "", true; more; {
+		after, more := "", true
+		for range 10 {
 			var items []registry.ProductEntitlement
 			items, more, err = w.s.Entitlements(w.ctx, w.by, acme.ID, registry.Start{After: after, Limit: limit})
 			w.must(err)
@@ -307,7 +316,9 @@ func TestEntitlements(t *testing.T) {
 					t.Errorf("%s: not entitled", item.Product)
 				}
 			}
-			after = got[len(got)-1]
+			if after = got[len(got)-1]; !more {
+				break
+			}
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("by pages of %d: %v, want %v", limit, got, want)
