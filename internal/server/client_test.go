@@ -83,6 +83,16 @@ type request struct {
 	body   string
 }
 
+// with is the same request with one header more.
+func (r request) with(name string, values ...string) request {
+	r.header = r.header.Clone()
+	if r.header == nil {
+		r.header = http.Header{}
+	}
+	r.header[http.CanonicalHeaderKey(name)] = values
+	return r
+}
+
 func (c *client) get(target string) *reply {
 	c.t.Helper()
 	return c.call(request{method: http.MethodGet, target: target})

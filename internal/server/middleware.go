@@ -49,14 +49,16 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		rec := &recorder{ResponseWriter: w}
 		rec.Header().Set("X-Request-Id", x.requestID)
 		rec.Header().Set("X-Content-Type-Options", "nosniff")
-		defer func() {
-			if fault := recover(); fault != nil {
-				s.recovered(rec, r, fault)
-			}
+		defer func() { // runs also if recovered cuts the connection
 			s.log.LogAttrs(x.ctx, accessLevel(x.route), "request",
 				slog.String("method", methodLabel(r.Method)), slog.String("route", x.route), slog.Int("status", rec.status),
 				slog.Int64("bytes", rec.bytes), slog.Float64("ms", float64(time.Since(start).Microseconds())/1000),
 				slog.String("request_id", x.requestID))
+		}()
+		defer func() {
+			if fault := recover(); fault != nil {
+				s.recovered(rec, r, fault)
+			}
 		}()
 		next.ServeHTTP(rec, r)
 	})
