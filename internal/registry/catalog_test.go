@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -34,27 +35,7 @@ func TestCatalog_pagesAndAudience(t *testing.T) {
 		"portal for acme": {portal, &acme.ID, public}, "customer": {customer, nil, public}, "customer for itself": {customer, &acme.ID, public},
 	} {
 		for limit := 1; limit <= 8; limit++ {
-			var got []string
-			after, more := "", true
-			for range 10 {
-				var items []registry.CatalogItem
-				var err error
-				items, more, err = w.s.Catalog(w.ctx, c.by, c.tenant, registry.Start{After: after, Limit: limit})
-				w.must(err)
-				if len(items) > limit || len(items) == 0 {
-					t.Fatalf("%s: a page of %d items, the limit being %d", name, len(items), limit)
-				}
-				for _, item := range items {
-					got = append(got, item.Key)
-					if (item.ForTenant != nil) != (c.tenant != nil) {
-						t.Errorf("%s: %s has the offer %v", name, item.Key, item.ForTenant)
-					}
-				}
-				if after = got[len(got)-1]; !more {
-					break
-				}
-			}
-			if !slices.Equal(got, c.want) {
+			if got := w.catalogue(c.by, c.tenant, limit); !slices.Equal(got, c.want) {
 				t.Errorf("%s by pages of %d: %v, want %v", name, limit, got, c.want)
 			}
 		}
@@ -65,6 +46,30 @@ func TestCatalog_pagesAndAudience(t *testing.T) {
 	if err != nil || more || items == nil || len(items) > 0 {
 		t.Errorf("behind the end: %v, %t, %v", items, more, err)
 	}
+}
+
+// catalogue reads the keys of the catalogue page by page.
+func (w *world) catalogue(by registry.Caller, tenant *uuid.UUID, limit int) []string {
+	w.t.Helper()
+	var keys []string
+	after := ""
+	for range 10 {
+		items, more, err := w.s.Catalog(w.ctx, by, tenant, registry.Start{After: after, Limit: limit})
+		w.must(err)
+		if len(items) > limit || len(items) == 0 {
+			w.t.Fatalf("a page of %d items, the limit being %d", len(items), limit)
+		}
+		for _, item := range items {
+			keys, after = append(keys, item.Key), item.Key
+			if (item.ForTenant != nil) != (tenant != nil) {
+				w.t.Errorf("%s has the offer %v", item.Key, item.ForTenant)
+			}
+		}
+		if !more {
+			break
+		}
+	}
+	return keys
 }
 
 func TestCreateProduct(t *testing.T) {
@@ -285,11 +290,10 @@ func TestGrant(t *testing.T) {
 	}
 }
 
-func TestEntitlements(t *testing.T) {
+func TestEntitlements_pages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	acme := w.tenant("acme", registry.StatusActive)
-	want := []string{"a-", "a0", "ab", "b0"}
 	for _, key := range []string{"ab", "b0", "a-", "a0", "zz"} {
 		w.product(key)
 	}
@@ -297,26 +301,17 @@ func TestEntitlements(t *testing.T) {
 		_, err := w.s.Grant(w.ctx, w.by, acme.ID, key, registry.SourcePlan)
 		w.must(err)
 	}
-	_, err := w.s.StartTrial(w.ctx, w.by, registry.ProductWish{TenantID: acme.ID, Product: "zz"})
-	w.must(err)
-	want = append(want, "zz")
-	for limit := 1; limit <= 6; limit++ {
+	want := []string{"a-: 1", "a0: 2", "ab: 1", "b0: 1"}
+	for limit := 1; limit <= 5; limit++ {
 		var got []string
-		after, more := "", true
+		after := ""
 		for range 10 {
-			var items []registry.ProductEntitlement
-			items, more, err = w.s.Entitlements(w.ctx, w.by, acme.ID, registry.Start{After: after, Limit: limit})
+			items, more, err := w.s.Entitlements(w.ctx, w.by, acme.ID, registry.Start{After: after, Limit: limit})
 			w.must(err)
 			for _, item := range items {
-				got = append(got, item.Product)
-				if sources := map[string]int{"a0": 2}[item.Product]; len(item.Sources) != max(1, sources) {
-					t.Errorf("%s has %d sources", item.Product, len(item.Sources))
-				}
-				if !item.Entitled {
-					t.Errorf("%s: not entitled", item.Product)
-				}
+				got, after = append(got, fmt.Sprintf("%s: %d", item.Product, len(item.Sources))), item.Product
 			}
-			if after = got[len(got)-1]; !more {
+			if !more {
 				break
 			}
 		}
@@ -324,30 +319,37 @@ func TestEntitlements(t *testing.T) {
 			t.Errorf("by pages of %d: %v, want %v", limit, got, want)
 		}
 	}
-	last := registry.Start{After: "b0", Limit: 10}
-	for _, c := range []struct {
-		after  time.Duration
-		reason registry.Reason
-	}{{14*24*time.Hour - time.Microsecond, registry.ReasonTrialing}, {time.Microsecond, registry.ReasonExpired}} {
-		w.sleep(c.after)
-		items, _, err := w.s.Entitlements(w.ctx, w.by, acme.ID, last)
-		if err != nil || len(items) != 1 || items[0].Reason != c.reason || items[0].Entitled != (c.reason == registry.ReasonTrialing) {
-			t.Errorf("at the end of the trial: %+v, %v", items, err)
-		}
-	}
-	_, err = w.s.CancelTenant(w.ctx, w.by, acme.ID)
-	w.must(err)
-	items, _, err := w.s.Entitlements(w.ctx, w.by, acme.ID, registry.Start{Limit: 10})
-	w.must(err)
-	for _, item := range items {
-		if item.Entitled || item.Reason != registry.ReasonTenantFrozen || len(item.Limits) > 0 {
-			t.Errorf("frozen, and %+v", item)
-		}
-	}
 	nobody := w.tenant("nobody", registry.StatusTrial)
 	if items, more, err := w.s.Entitlements(w.ctx, w.by, nobody.ID, registry.Start{Limit: 10}); err != nil || more || items == nil || len(items) > 0 {
 		t.Errorf("a tenant that has nothing: %v, %t, %v", items, more, err)
 	}
-	_, _, err = w.s.Entitlements(w.ctx, w.by, uuid.New(), registry.Start{Limit: 10})
+	_, _, err := w.s.Entitlements(w.ctx, w.by, uuid.New(), registry.Start{Limit: 10})
 	w.blames(w.refusal(err, registry.NotFound, registry.CodeTenantNotFound), "tenant_id")
+}
+
+func TestEntitlements_byTheClock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	acme := w.tenant("acme", registry.StatusActive)
+	w.product("scanner", func(p *registry.Product) { p.DefaultLimits = registry.Limits{"seats": new(int64(5))} })
+	_, err := w.s.StartTrial(w.ctx, w.by, registry.ProductWish{TenantID: acme.ID, Product: "scanner"})
+	w.must(err)
+	look := func(entitled bool, reason registry.Reason, limits int) {
+		t.Helper()
+		items, _, err := w.s.Entitlements(w.ctx, w.by, acme.ID, registry.Start{Limit: 10})
+		w.must(err)
+		if len(items) != 1 || items[0].Entitled != entitled || items[0].Reason != reason || len(items[0].Limits) != limits {
+			t.Errorf("%+v, want %t, %s and %d limits", items, entitled, reason, limits)
+		}
+	}
+	w.sleep(14*24*time.Hour - time.Microsecond)
+	look(true, registry.ReasonTrialing, 1)
+	w.sleep(time.Microsecond)
+	look(false, registry.ReasonExpired, 0)
+	_, err = w.s.Grant(w.ctx, w.by, acme.ID, "scanner", registry.SourcePlan)
+	w.must(err)
+	look(true, registry.ReasonActive, 1)
+	_, err = w.s.CancelTenant(w.ctx, w.by, acme.ID)
+	w.must(err)
+	look(false, registry.ReasonTenantFrozen, 0)
 }
