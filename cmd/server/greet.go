@@ -4,20 +4,33 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/breakpilot/tenant-registry/internal/config"
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
-// greet tells a person in development where they are and what to try. Elsewhere the log says it.
-func greet(w io.Writer, cfg config.Config, base string, sample registry.Sample) {
-	if cfg.Env != "dev" {
+// greeting is what somebody wants to know of a program that listens.
+type greeting struct {
+	api, admin string // URLs; admin is empty if nothing listens there
+	sample     registry.Sample
+}
+
+// tell tells a person in development, and elsewhere the log.
+func (g greeting) tell(env string, stdout io.Writer, log *slog.Logger) {
+	if env == "dev" {
+		_, _ = io.WriteString(stdout, g.text())
 		return
 	}
+	log.Info("listening", "api", g.api, "admin", g.admin, "version", version)
+}
+
+// text says where one is and what to try.
+func (g greeting) text() string {
+	base, sample := g.api, g.sample
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("tenant-registry listens (APP_ENV=dev)")
@@ -31,17 +44,20 @@ func greet(w io.Writer, cfg config.Config, base string, sample registry.Sample) 
 	line("  API      %s/v1", base)
 	line("  spec     %s/openapi.yaml", base)
 	line("  ready    %s/readyz", base)
+	if g.admin != "" {
+		line("  metrics  %s/metrics", g.admin)
+	}
 	line("try")
 	if sample.LiveKey == "" {
 		line("  curl -s %s/readyz", base)
 		line("  curl -s %s/v1/catalog", base)
-		line("  curl -s %s/v1/tenants -H 'Content-Type: application/json' -d '{\"slug\":\"globex\",\"name\":\"Globex\"}'", base)
+		line("  curl -s '%s/v1/audit?limit=3'", base)
 	} else {
 		line("  curl -s %s/v1/tenants/by-slug/acme", base)
 		line("  curl -s '%s/v1/catalog?tenant_id=%s'", base, sample.Tenant)
 		line("  curl -s %s/v1/internal/api-keys/verify -H 'Content-Type: application/json' -d '{\"key\":\"%s\"}'", base, sample.LiveKey)
 	}
-	_, _ = io.WriteString(w, b.String())
+	return b.String()
 }
 
 // baseURL is how this machine reaches a listener.

@@ -17,15 +17,16 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/telemetry"
 )
 
-// Time limits of the HTTP server. A handler has its own deadline, which is shorter than writeTimeout.
 const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 15 * time.Second
-	writeTimeout      = 30 * time.Second
-	idleTimeout       = 2 * time.Minute
-	shutdownTimeout   = 20 * time.Second
-	maxHeaderBytes    = 32 << 10
+	shutdownTimeout = 20 * time.Second
+	maxHeaderBytes  = 32 << 10
 )
+
+// limits are how long one connection may take for its header, the whole request, the answer, and to begin the next request. A
+// handler has its own deadline, which is shorter than write.
+type limits struct{ header, read, write, idle time.Duration }
+
+var usualLimits = limits{header: 5 * time.Second, read: 15 * time.Second, write: 30 * time.Second, idle: 2 * time.Minute}
 
 // serve runs the API until ctx ends, and then drains it.
 func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error {
@@ -65,15 +66,15 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	if err != nil {
 		return err
 	}
-	stopAdmin, err := serveAdmin(cfg.AdminAddr, tel.AdminHandler(), log)
+	admin, stopAdmin, err := serveAdmin(cfg.AdminAddr, tel.AdminHandler(), log)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	defer stopAdmin()
-	web := httpServer(api, log)
+	web := httpServer(api, usualLimits, log)
 	ended := make(chan error, 1)
 	go func() { ended <- web.Serve(listener) }()
-	greet(stdout, cfg, baseURL(listener), sample)
+	greeting{api: baseURL(listener), admin: admin, sample: sample}.tell(cfg.Env, stdout, log)
 	select {
 	case err := <-ended:
 		return fmt.Errorf("the listener ended: %w", err)
@@ -82,10 +83,10 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	return drain(api, web, cfg.DrainDelay, log)
 }
 
-func httpServer(handler http.Handler, log *slog.Logger) *http.Server {
+func httpServer(handler http.Handler, within limits, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, DisableGeneralOptionsHandler: true,
+		Handler: handler, ReadHeaderTimeout: within.header, ReadTimeout: within.read, WriteTimeout: within.write,
+		IdleTimeout: within.idle, MaxHeaderBytes: maxHeaderBytes, DisableGeneralOptionsHandler: true,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
@@ -123,17 +124,18 @@ func listen(addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// serveAdmin serves metrics and profiles on an address of their own, and returns how to end that.
-func serveAdmin(addr string, handler http.Handler, log *slog.Logger) (func(), error) {
+// serveAdmin serves metrics and profiles on an address of their own, and returns where, and how to end that.
+func serveAdmin(addr string, handler http.Handler, log *slog.Logger) (base string, stop func(), err error) {
 	if addr == "" {
-		return func() {}, nil
+		return "", func() {}, nil
 	}
 	l, err := listen(addr)
 	if err != nil {
-		return nil, fmt.Errorf("ADMIN_ADDR: %w", err)
+		return "", nil, fmt.Errorf("ADMIN_ADDR: %w", err)
 	}
-	admin := httpServer(handler, log)
-	admin.WriteTimeout = 0 // a profile takes as long as it is asked to
-	go func() { _ = admin.Serve(l) }()
-	return func() { _ = admin.Close() }, nil
+	within := usualLimits
+	within.write = 0 // a profile takes as long as it is asked to
+	web := httpServer(handler, within, log)
+	go func() { _ = web.Serve(l) }()
+	return baseURL(l), func() { _ = web.Close() }, nil
 }

@@ -61,12 +61,15 @@ func seed(ctx context.Context, getenv func(string) string, stdout io.Writer) err
 		return err
 	}
 	defer pg.Close()
+	if _, err := pg.Ping(ctx); err != nil {
+		return fmt.Errorf("the database cannot take sample data (make migrate-up): %w", err)
+	}
 	sample, err := registry.Seed(ctx, pg, registry.Options{Version: version})
 	switch {
 	case errors.Is(err, registry.ErrDuplicate):
 		return errors.New("the database has the tenant acme already; nothing was changed")
 	case err != nil:
-		return fmt.Errorf("the sample data could not be written; was the database migrated (make migrate-up)? %w", err)
+		return fmt.Errorf("the sample data is incomplete: empty the database (make migrate-down-all migrate-up) and seed again: %w", err)
 	}
 	_, err = fmt.Fprintf(stdout, "tenant   acme %s\nAPI key  %s\n", sample.Tenant, sample.LiveKey)
 	return err

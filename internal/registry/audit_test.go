@@ -13,82 +13,93 @@ func reportedEvent() AuditEvent {
 	return AuditEvent{GroupID: AcmeID, GroupName: "Acme", Action: "document.share", CRUD: Update, Actor: Party{ID: "u"}, Target: Party{ID: "d"}}
 }
 
+const (
+	badAction  = "/action is required: segments of letters, digits, '_' and '-' joined by '.', at most 200 characters"
+	badCRUD    = "/crud is required and must be one of c, r, u, d"
+	badIP      = "/source_ip must be an IPv4 or IPv6 address without a zone"
+	badCreated = "/created must lie in the years 1970 to 9999"
+	ownName    = "/component is the name of this service, which writes its own events"
+	most200    = "must have at most 200 characters"
+)
+
+var (
+	long201 = strings.Repeat("ä", 201)
+	west    = time.FixedZone("", -3600)
+)
+
+// newYearsEve is half an hour before the end of a year in some zone.
+func newYearsEve(year int, zone *time.Location) time.Time {
+	return time.Date(year, 12, 31, 23, 30, 0, 0, zone)
+}
+
+// spoiled are ways to change a good event, and what is then to be said of it.
+var spoiled = map[string]struct {
+	change func(*AuditEvent)
+	want   []string
+}{
+	"good":               {func(*AuditEvent) {}, nil},
+	"everything missing": {func(e *AuditEvent) { *e = AuditEvent{} }, []string{badAction, badCRUD, "/actor is required unless is_anonymous is true"}},
+	"platform, no group": {func(e *AuditEvent) { e.GroupID, e.GroupName = uuid.Nil, "" }, nil},
+	"group without id":   {func(e *AuditEvent) { e.GroupID = uuid.Nil }, []string{"/group/id is required"}},
+	"no target":          {func(e *AuditEvent) { e.Target = Party{} }, nil},
+	"anonymous":          {func(e *AuditEvent) { e.Actor, e.IsAnonymous = Party{}, true }, nil},
+	"anonymous, named":   {func(e *AuditEvent) { e.IsAnonymous = true }, nil},
+	"actor without id":   {func(e *AuditEvent) { e.Actor = Party{Name: "Ada"} }, []string{"/actor is required unless is_anonymous is true", "/actor/id is required"}},
+	"anonymous actor without id": {func(e *AuditEvent) { e.Actor, e.IsAnonymous = Party{Type: "user"}, true },
+		[]string{"/actor/id is required"}},
+	"actor of fields alone":                {func(e *AuditEvent) { e.Actor, e.IsAnonymous = Party{Fields: map[string]string{}}, true }, []string{"/actor/id is required"}},
+	"target without id":                    {func(e *AuditEvent) { e.Target = Party{Href: "https://example.org"} }, []string{"/target/id is required"}},
+	"blank ids":                            {func(e *AuditEvent) { e.Actor.ID, e.Target.ID = " ", "\t" }, []string{"/actor/id must not be blank", "/target/id must not be blank"}},
+	"one segment":                          {func(e *AuditEvent) { e.Action = "login" }, nil},
+	"many segments":                        {func(e *AuditEvent) { e.Action = "a.B_c-d.0.e" }, nil},
+	"action of 200":                        {func(e *AuditEvent) { e.Action = strings.Repeat("a", 200) }, nil},
+	"action of 201":                        {func(e *AuditEvent) { e.Action = strings.Repeat("a", 201) }, []string{badAction}},
+	"action with a gap":                    {func(e *AuditEvent) { e.Action = "a..b" }, []string{badAction}},
+	"action with a dot first":              {func(e *AuditEvent) { e.Action = ".a" }, []string{badAction}},
+	"action with a dot last":               {func(e *AuditEvent) { e.Action = "a." }, []string{badAction}},
+	"action with a star":                   {func(e *AuditEvent) { e.Action = "a.*" }, []string{badAction}},
+	"action with a space":                  {func(e *AuditEvent) { e.Action = "a b" }, []string{badAction}},
+	"action with a line end":               {func(e *AuditEvent) { e.Action = "a\n" }, []string{badAction}},
+	"action beyond ASCII":                  {func(e *AuditEvent) { e.Action = "größe" }, []string{badAction}},
+	"crud in upper case":                   {func(e *AuditEvent) { e.CRUD = "C" }, []string{badCRUD}},
+	"crud of two":                          {func(e *AuditEvent) { e.CRUD = "cr" }, []string{badCRUD}},
+	"IPv4":                                 {func(e *AuditEvent) { e.SourceIP = "192.0.2.1" }, nil},
+	"loopback":                             {func(e *AuditEvent) { e.SourceIP = "::1" }, nil},
+	"IPv4 mapped":                          {func(e *AuditEvent) { e.SourceIP = "::ffff:192.0.2.1" }, nil},
+	"IPv6 of eight groups":                 {func(e *AuditEvent) { e.SourceIP = "2001:0DB8:0:0:0:0:0:1" }, nil},
+	"garbage behind":                       {func(e *AuditEvent) { e.SourceIP = "2001:db8::1 garbage" }, []string{badIP}},
+	"zone":                                 {func(e *AuditEvent) { e.SourceIP = "fe80::1%eth0" }, []string{badIP}},
+	"zone of a mapped address":             {func(e *AuditEvent) { e.SourceIP = "::ffff:192.0.2.1%1" }, []string{badIP}},
+	"leading zero":                         {func(e *AuditEvent) { e.SourceIP = "192.0.2.01" }, []string{badIP}},
+	"port":                                 {func(e *AuditEvent) { e.SourceIP = "192.0.2.1:80" }, []string{badIP}},
+	"brackets":                             {func(e *AuditEvent) { e.SourceIP = "[::1]" }, []string{badIP}},
+	"network":                              {func(e *AuditEvent) { e.SourceIP = "192.0.2.0/24" }, []string{badIP}},
+	"host name":                            {func(e *AuditEvent) { e.SourceIP = "localhost" }, []string{badIP}},
+	"space":                                {func(e *AuditEvent) { e.SourceIP = " " }, []string{badIP}},
+	"the first of 1970":                    {func(e *AuditEvent) { e.Created = time.Unix(0, 0) }, nil},
+	"before 1970":                          {func(e *AuditEvent) { e.Created = time.Unix(0, -1) }, []string{badCreated}},
+	"the last of 1969 in UTC-1 is in 1970": {func(e *AuditEvent) { e.Created = newYearsEve(1969, west) }, nil},
+	"the last of 9999":                     {func(e *AuditEvent) { e.Created = newYearsEve(9999, time.UTC) }, nil},
+	"the last of 9999 in UTC-1":            {func(e *AuditEvent) { e.Created = newYearsEve(9999, west) }, []string{badCreated}},
+	"a component":                          {func(e *AuditEvent) { e.Component = "portal" }, nil},
+	"our component":                        {func(e *AuditEvent) { e.Component = "tenant-registry" }, []string{ownName}},
+	"sizes": {func(e *AuditEvent) {
+		e.GroupName, e.Component, e.Version, e.ExternalID, e.CorrelationID = long201, long201, long201, long201, long201
+		e.Actor = Party{ID: long201, Name: long201, Type: long201, Href: strings.Repeat("h", 2001)}
+		e.Description = strings.Repeat("d", 2001)
+	}, []string{"/group/name " + most200, "/actor/id " + most200, "/actor/name " + most200, "/actor/href must have at most 2000 characters",
+		"/actor/type " + most200, "/description must have at most 2000 characters", "/component " + most200, "/version " + most200, "/external_id " + most200, "/correlation_id " + most200}},
+	"64 fields": {func(e *AuditEvent) { e.Fields = entries(64) }, nil},
+	"65 fields each": {func(e *AuditEvent) { e.Fields, e.Actor.Fields, e.Target.Fields = entries(65), entries(65), entries(65) },
+		[]string{"/actor/fields must have at most 64 entries", "/target/fields must have at most 64 entries", "/fields must have at most 64 entries"}},
+	"33 of metadata":   {func(e *AuditEvent) { e.Metadata = entries(33) }, []string{"/metadata must have at most 32 entries"}},
+	"metadata's value": {func(e *AuditEvent) { e.Metadata = map[string]string{"a/b": strings.Repeat("x", 257)} }, []string{"/metadata/a~1b must have at most 256 characters"}},
+	"hidden text":      {func(e *AuditEvent) { e.Description, e.Version = "a\u202eb", "1\u200b" }, []string{"/description " + notShown, "/version " + notShown}},
+}
+
 func TestAuditEvent_validate(t *testing.T) {
 	t.Parallel()
-	const (
-		action  = "/action is required: segments of letters, digits, '_' and '-' joined by '.', at most 200 characters"
-		crud    = "/crud is required and must be one of c, r, u, d"
-		ip      = "/source_ip must be an IPv4 or IPv6 address without a zone"
-		created = "/created must lie in the years 1970 to 9999"
-		own     = "/component is the name of this service, which writes its own events"
-		most    = "must have at most 200 characters"
-	)
-	long := strings.Repeat("ä", 201)
-	in := func(year int, zone *time.Location) time.Time { return time.Date(year, 12, 31, 23, 30, 0, 0, zone) }
-	west := time.FixedZone("", -3600)
-	for name, c := range map[string]struct {
-		change func(*AuditEvent)
-		want   []string
-	}{
-		"good":               {func(*AuditEvent) {}, nil},
-		"everything missing": {func(e *AuditEvent) { *e = AuditEvent{} }, []string{action, crud, "/actor is required unless is_anonymous is true"}},
-		"platform, no group": {func(e *AuditEvent) { e.GroupID, e.GroupName = uuid.Nil, "" }, nil},
-		"group without id":   {func(e *AuditEvent) { e.GroupID = uuid.Nil }, []string{"/group/id is required"}},
-		"no target":          {func(e *AuditEvent) { e.Target = Party{} }, nil},
-		"anonymous":          {func(e *AuditEvent) { e.Actor, e.IsAnonymous = Party{}, true }, nil},
-		"anonymous, named":   {func(e *AuditEvent) { e.IsAnonymous = true }, nil},
-		"actor without id":   {func(e *AuditEvent) { e.Actor = Party{Name: "Ada"} }, []string{"/actor is required unless is_anonymous is true", "/actor/id is required"}},
-		"anonymous actor without id": {func(e *AuditEvent) { e.Actor, e.IsAnonymous = Party{Type: "user"}, true },
-			[]string{"/actor/id is required"}},
-		"actor of fields alone":                {func(e *AuditEvent) { e.Actor, e.IsAnonymous = Party{Fields: map[string]string{}}, true }, []string{"/actor/id is required"}},
-		"target without id":                    {func(e *AuditEvent) { e.Target = Party{Href: "https://example.org"} }, []string{"/target/id is required"}},
-		"blank ids":                            {func(e *AuditEvent) { e.Actor.ID, e.Target.ID = " ", "\t" }, []string{"/actor/id must not be blank", "/target/id must not be blank"}},
-		"one segment":                          {func(e *AuditEvent) { e.Action = "login" }, nil},
-		"many segments":                        {func(e *AuditEvent) { e.Action = "a.B_c-d.0.e" }, nil},
-		"action of 200":                        {func(e *AuditEvent) { e.Action = strings.Repeat("a", 200) }, nil},
-		"action of 201":                        {func(e *AuditEvent) { e.Action = strings.Repeat("a", 201) }, []string{action}},
-		"action with a gap":                    {func(e *AuditEvent) { e.Action = "a..b" }, []string{action}},
-		"action with a dot first":              {func(e *AuditEvent) { e.Action = ".a" }, []string{action}},
-		"action with a dot last":               {func(e *AuditEvent) { e.Action = "a." }, []string{action}},
-		"action with a star":                   {func(e *AuditEvent) { e.Action = "a.*" }, []string{action}},
-		"action with a space":                  {func(e *AuditEvent) { e.Action = "a b" }, []string{action}},
-		"action with a line end":               {func(e *AuditEvent) { e.Action = "a\n" }, []string{action}},
-		"action beyond ASCII":                  {func(e *AuditEvent) { e.Action = "größe" }, []string{action}},
-		"crud in upper case":                   {func(e *AuditEvent) { e.CRUD = "C" }, []string{crud}},
-		"crud of two":                          {func(e *AuditEvent) { e.CRUD = "cr" }, []string{crud}},
-		"IPv4":                                 {func(e *AuditEvent) { e.SourceIP = "192.0.2.1" }, nil},
-		"loopback":                             {func(e *AuditEvent) { e.SourceIP = "::1" }, nil},
-		"IPv4 mapped":                          {func(e *AuditEvent) { e.SourceIP = "::ffff:192.0.2.1" }, nil},
-		"IPv6 of eight groups":                 {func(e *AuditEvent) { e.SourceIP = "2001:0DB8:0:0:0:0:0:1" }, nil},
-		"garbage behind":                       {func(e *AuditEvent) { e.SourceIP = "2001:db8::1 garbage" }, []string{ip}},
-		"zone":                                 {func(e *AuditEvent) { e.SourceIP = "fe80::1%eth0" }, []string{ip}},
-		"zone of a mapped address":             {func(e *AuditEvent) { e.SourceIP = "::ffff:192.0.2.1%1" }, []string{ip}},
-		"leading zero":                         {func(e *AuditEvent) { e.SourceIP = "192.0.2.01" }, []string{ip}},
-		"port":                                 {func(e *AuditEvent) { e.SourceIP = "192.0.2.1:80" }, []string{ip}},
-		"brackets":                             {func(e *AuditEvent) { e.SourceIP = "[::1]" }, []string{ip}},
-		"network":                              {func(e *AuditEvent) { e.SourceIP = "192.0.2.0/24" }, []string{ip}},
-		"host name":                            {func(e *AuditEvent) { e.SourceIP = "localhost" }, []string{ip}},
-		"space":                                {func(e *AuditEvent) { e.SourceIP = " " }, []string{ip}},
-		"the first of 1970":                    {func(e *AuditEvent) { e.Created = time.Unix(0, 0) }, nil},
-		"before 1970":                          {func(e *AuditEvent) { e.Created = time.Unix(0, -1) }, []string{created}},
-		"the last of 1969 in UTC-1 is in 1970": {func(e *AuditEvent) { e.Created = in(1969, west) }, nil},
-		"the last of 9999":                     {func(e *AuditEvent) { e.Created = in(9999, time.UTC) }, nil},
-		"the last of 9999 in UTC-1":            {func(e *AuditEvent) { e.Created = in(9999, west) }, []string{created}},
-		"a component":                          {func(e *AuditEvent) { e.Component = "portal" }, nil},
-		"our component":                        {func(e *AuditEvent) { e.Component = "tenant-registry" }, []string{own}},
-		"sizes": {func(e *AuditEvent) {
-			e.GroupName, e.Component, e.Version, e.ExternalID, e.CorrelationID = long, long, long, long, long
-			e.Actor = Party{ID: long, Name: long, Type: long, Href: strings.Repeat("h", 2001)}
-			e.Description = strings.Repeat("d", 2001)
-		}, []string{"/group/name " + most, "/actor/id " + most, "/actor/name " + most, "/actor/href must have at most 2000 characters",
-			"/actor/type " + most, "/description must have at most 2000 characters", "/component " + most, "/version " + most, "/external_id " + most, "/correlation_id " + most}},
-		"64 fields": {func(e *AuditEvent) { e.Fields = entries(64) }, nil},
-		"65 fields each": {func(e *AuditEvent) { e.Fields, e.Actor.Fields, e.Target.Fields = entries(65), entries(65), entries(65) },
-			[]string{"/actor/fields must have at most 64 entries", "/target/fields must have at most 64 entries", "/fields must have at most 64 entries"}},
-		"33 of metadata":   {func(e *AuditEvent) { e.Metadata = entries(33) }, []string{"/metadata must have at most 32 entries"}},
-		"metadata's value": {func(e *AuditEvent) { e.Metadata = map[string]string{"a/b": strings.Repeat("x", 257)} }, []string{"/metadata/a~1b must have at most 256 characters"}},
-		"hidden text":      {func(e *AuditEvent) { e.Description, e.Version = "a\u202eb", "1\u200b" }, []string{"/description " + notShown, "/version " + notShown}},
-	} {
+	for name, c := range spoiled {
 		e := reportedEvent()
 		c.change(&e)
 		if got := violations(t, e.validate()); !slices.Equal(got, c.want) {

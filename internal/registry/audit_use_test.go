@@ -138,7 +138,7 @@ func TestAudit_following(t *testing.T) {
 	w := newWorld(t)
 	q, seen := registry.AuditQuery{Ascending: true, Limit: 2}, 0
 	for i := range 5 {
-		for {
+		for range 10 {
 			page, err := w.s.Audit(w.ctx, w.by, q)
 			w.must(err)
 			if !page.More {

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -34,24 +35,7 @@ func TestCatalog_pagesAndAudience(t *testing.T) {
 		"portal for acme": {portal, &acme.ID, public}, "customer": {customer, nil, public}, "customer for itself": {customer, &acme.ID, public},
 	} {
 		for limit := 1; limit <= 8; limit++ {
-			var got []string
-			for after, more := "", true; more; {
-				var items []registry.CatalogItem
-				var err error
-				items, more, err = w.s.Catalog(w.ctx, c.by, c.tenant, registry.Start{After: after, Limit: limit})
-				w.must(err)
-				if len(items) > limit || len(items) == 0 {
-					t.Fatalf("%s: a page of %d items, the limit being %d", name, len(items), limit)
-				}
-				for _, item := range items {
-					got = append(got, item.Key)
-					if (item.ForTenant != nil) != (c.tenant != nil) {
-						t.Errorf("%s: %s has the offer %v", name, item.Key, item.ForTenant)
-					}
-				}
-				after = got[len(got)-1]
-			}
-			if !slices.Equal(got, c.want) {
+			if got := w.catalogue(c.by, c.tenant, limit); !slices.Equal(got, c.want) {
 				t.Errorf("%s by pages of %d: %v, want %v", name, limit, got, c.want)
 			}
 		}
@@ -62,6 +46,30 @@ func TestCatalog_pagesAndAudience(t *testing.T) {
 	if err != nil || more || items == nil || len(items) > 0 {
 		t.Errorf("behind the end: %v, %t, %v", items, more, err)
 	}
+}
+
+// catalogue reads the keys of the catalogue page by page.
+func (w *world) catalogue(by registry.Caller, tenant *uuid.UUID, limit int) []string {
+	w.t.Helper()
+	var keys []string
+	after := ""
+	for range 10 {
+		items, more, err := w.s.Catalog(w.ctx, by, tenant, registry.Start{After: after, Limit: limit})
+		w.must(err)
+		if len(items) > limit || len(items) == 0 {
+			w.t.Fatalf("a page of %d items, the limit being %d", len(items), limit)
+		}
+		for _, item := range items {
+			keys, after = append(keys, item.Key), item.Key
+			if (item.ForTenant != nil) != (tenant != nil) {
+				w.t.Errorf("%s has the offer %v", item.Key, item.ForTenant)
+			}
+		}
+		if !more {
+			break
+		}
+	}
+	return keys
 }
 
 func TestCreateProduct(t *testing.T) {
@@ -171,8 +179,12 @@ func TestWishes_refused(t *testing.T) {
 	w.product("plain", func(p *registry.Product) { p.Requestable, p.TrialDays = false, 0 })
 	w.product("secret", func(p *registry.Product) { p.Audience = registry.Private })
 	w.product("later", func(p *registry.Product) { p.AvailableFrom = at(time.Hour) })
+	w.product("ending", func(p *registry.Product) { p.AvailableUntil = at(time.Minute) })
 	_, err := w.s.Grant(w.ctx, w.by, acme.ID, "granted", registry.SourcePlan)
 	w.must(err)
+	_, err = w.s.StartTrial(w.ctx, w.by, registry.ProductWish{TenantID: acme.ID, Product: "ending"})
+	w.must(err)
+	w.sleep(time.Minute)
 	events := len(w.log())
 	for _, c := range []struct {
 		name           string
@@ -188,6 +200,7 @@ func TestWishes_refused(t *testing.T) {
 		{"private product", acme.ID, "secret", registry.NotFound, registry.CodeProductNotFound, registry.CodeProductNotFound, "/product"},
 		{"not available yet", acme.ID, "later", registry.NotFound, registry.CodeProductNotFound, registry.CodeProductNotFound, "/product"},
 		{"granted already", acme.ID, "granted", registry.Conflict, registry.CodeAlreadyEntitled, registry.CodeAlreadyEntitled, "/product"},
+		{"on trial of what is sold no more", acme.ID, "ending", registry.Conflict, registry.CodeNotRequestable, registry.CodeTrialUsed, "/product"},
 		{"neither sold nor tried", acme.ID, "plain", registry.Conflict, registry.CodeNotRequestable, registry.CodeNoTrial, "/product"},
 		{"no product", acme.ID, "", registry.Invalid, registry.CodeInvalid, registry.CodeInvalid, "/product"},
 		{"no product's key", acme.ID, "trial-request", registry.Invalid, registry.CodeInvalid, registry.CodeInvalid, "/product"},
@@ -277,11 +290,10 @@ func TestGrant(t *testing.T) {
 	}
 }
 
-func TestEntitlements(t *testing.T) {
+func TestEntitlements_pages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	acme := w.tenant("acme", registry.StatusActive)
-	want := []string{"a-", "a0", "ab", "b0"}
 	for _, key := range []string{"ab", "b0", "a-", "a0", "zz"} {
 		w.product(key)
 	}
@@ -289,54 +301,55 @@ func TestEntitlements(t *testing.T) {
 		_, err := w.s.Grant(w.ctx, w.by, acme.ID, key, registry.SourcePlan)
 		w.must(err)
 	}
-	_, err := w.s.StartTrial(w.ctx, w.by, registry.ProductWish{TenantID: acme.ID, Product: "zz"})
-	w.must(err)
-	want = append(want, "zz")
-	for limit := 1; limit <= 6; limit++ {
+	want := []string{"a-: 1", "a0: 2", "ab: 1", "b0: 1"}
+	for limit := 1; limit <= 5; limit++ {
 		var got []string
-		for after, more := "", true; more; {
-			var items []registry.ProductEntitlement
-			items, more, err = w.s.Entitlements(w.ctx, w.by, acme.ID, registry.Start{After: after, Limit: limit})
+		after := ""
+		for range 10 {
+			items, more, err := w.s.Entitlements(w.ctx, w.by, acme.ID, registry.Start{After: after, Limit: limit})
 			w.must(err)
 			for _, item := range items {
-				got = append(got, item.Product)
-				if sources := map[string]int{"a0": 2}[item.Product]; len(item.Sources) != max(1, sources) {
-					t.Errorf("%s has %d sources", item.Product, len(item.Sources))
-				}
-				if !item.Entitled {
-					t.Errorf("%s: not entitled", item.Product)
-				}
+				got, after = append(got, fmt.Sprintf("%s: %d", item.Product, len(item.Sources))), item.Product
 			}
-			after = got[len(got)-1]
+			if !more {
+				break
+			}
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("by pages of %d: %v, want %v", limit, got, want)
-		}
-	}
-	last := registry.Start{After: "b0", Limit: 10}
-	for _, c := range []struct {
-		after  time.Duration
-		reason registry.Reason
-	}{{14*24*time.Hour - time.Microsecond, registry.ReasonTrialing}, {time.Microsecond, registry.ReasonExpired}} {
-		w.sleep(c.after)
-		items, _, err := w.s.Entitlements(w.ctx, w.by, acme.ID, last)
-		if err != nil || len(items) != 1 || items[0].Reason != c.reason || items[0].Entitled != (c.reason == registry.ReasonTrialing) {
-			t.Errorf("at the end of the trial: %+v, %v", items, err)
-		}
-	}
-	_, err = w.s.CancelTenant(w.ctx, w.by, acme.ID)
-	w.must(err)
-	items, _, err := w.s.Entitlements(w.ctx, w.by, acme.ID, registry.Start{Limit: 10})
-	w.must(err)
-	for _, item := range items {
-		if item.Entitled || item.Reason != registry.ReasonTenantFrozen || len(item.Limits) > 0 {
-			t.Errorf("frozen, and %+v", item)
 		}
 	}
 	nobody := w.tenant("nobody", registry.StatusTrial)
 	if items, more, err := w.s.Entitlements(w.ctx, w.by, nobody.ID, registry.Start{Limit: 10}); err != nil || more || items == nil || len(items) > 0 {
 		t.Errorf("a tenant that has nothing: %v, %t, %v", items, more, err)
 	}
-	_, _, err = w.s.Entitlements(w.ctx, w.by, uuid.New(), registry.Start{Limit: 10})
+	_, _, err := w.s.Entitlements(w.ctx, w.by, uuid.New(), registry.Start{Limit: 10})
 	w.blames(w.refusal(err, registry.NotFound, registry.CodeTenantNotFound), "tenant_id")
+}
+
+func TestEntitlements_byTheClock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	acme := w.tenant("acme", registry.StatusActive)
+	w.product("scanner", func(p *registry.Product) { p.DefaultLimits = registry.Limits{"seats": new(int64(5))} })
+	_, err := w.s.StartTrial(w.ctx, w.by, registry.ProductWish{TenantID: acme.ID, Product: "scanner"})
+	w.must(err)
+	look := func(entitled bool, reason registry.Reason, limits int) {
+		t.Helper()
+		items, _, err := w.s.Entitlements(w.ctx, w.by, acme.ID, registry.Start{Limit: 10})
+		w.must(err)
+		if len(items) != 1 || items[0].Entitled != entitled || items[0].Reason != reason || len(items[0].Limits) != limits {
+			t.Errorf("%+v, want %t, %s and %d limits", items, entitled, reason, limits)
+		}
+	}
+	w.sleep(14*24*time.Hour - time.Microsecond)
+	look(true, registry.ReasonTrialing, 1)
+	w.sleep(time.Microsecond)
+	look(false, registry.ReasonExpired, 0)
+	_, err = w.s.Grant(w.ctx, w.by, acme.ID, "scanner", registry.SourcePlan)
+	w.must(err)
+	look(true, registry.ReasonActive, 1)
+	_, err = w.s.CancelTenant(w.ctx, w.by, acme.ID)
+	w.must(err)
+	look(false, registry.ReasonTenantFrozen, 0)
 }

@@ -122,7 +122,7 @@ func pairs(m map[string]string) string {
 	return b.String()
 }
 
-// The order matters: a percent sign is escaped before those that escaping brings in.
+// A Replacer goes over a text once, so the percent signs that it writes are not escaped again.
 var (
 	escapePart = strings.NewReplacer("%", "%25", ":", "%3A").Replace
 	escapePair = strings.NewReplacer("%", "%25", ":", "%3A", "=", "%3D", ";", "%3B").Replace

@@ -108,7 +108,8 @@ func TestEvaluate_validUntilIsTheNextChange(t *testing.T) {
 		return all
 	}
 	var changes []time.Duration
-	for now := noon.Add(-time.Minute); ; {
+	now := noon.Add(-time.Minute)
+	for range 20 {
 		p := evaluate(StatusActive, "p", sources, now)
 		if p.ValidUntil == nil {
 			break

@@ -10,55 +10,58 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
 )
 
+// uses are all use cases that are about one tenant, one of its keys or one of its events.
+var uses = map[string]func(st *stage, by registry.Caller, tenant, key, event uuid.UUID) error{
+	"tenant": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+		return second(st.s.Tenant(st.ctx, by, tenant))
+	},
+	"activate": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+		return second(st.s.ActivateTenant(st.ctx, by, tenant))
+	},
+	"cancel": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+		return second(st.s.CancelTenant(st.ctx, by, tenant))
+	},
+	"catalog": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+		_, _, err := st.s.Catalog(st.ctx, by, &tenant, registry.Start{Limit: 1})
+		return err
+	},
+	"entitled": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+		_, _, err := st.s.Entitlements(st.ctx, by, tenant, registry.Start{Limit: 1})
+		return err
+	},
+	"keys": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+		_, _, err := st.s.APIKeys(st.ctx, by, tenant, uuid.Nil, 1)
+		return err
+	},
+	"audit": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+		return second(st.s.Audit(st.ctx, by, registry.AuditQuery{GroupID: &tenant, Limit: 1}))
+	},
+	"event": func(st *stage, by registry.Caller, _, _, event uuid.UUID) error {
+		return second(st.s.Event(st.ctx, by, event))
+	},
+	"grant": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+		return second(st.s.Grant(st.ctx, by, tenant, "scanner", registry.SourcePlan))
+	},
+	"request": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+		_, _, err := st.s.RequestProduct(st.ctx, by, registry.ProductWish{TenantID: tenant, Product: "scanner"})
+		return err
+	},
+	"trial": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+		return second(st.s.StartTrial(st.ctx, by, registry.ProductWish{TenantID: tenant, Product: "scanner"}))
+	},
+	"create key": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+		_, _, err := st.s.CreateAPIKey(st.ctx, by, registry.NewAPIKey{TenantID: tenant, Name: "k"})
+		return err
+	},
+	"revoke key": func(st *stage, by registry.Caller, _, key, _ uuid.UUID) error {
+		return second(st.s.RevokeAPIKey(st.ctx, by, key, ""))
+	},
+}
+
 // What is outside of a caller's scope is answered exactly as if it did not exist, and nothing of it changes.
 func TestScope_foreignIsUnknown(t *testing.T) {
 	t.Parallel()
-	for name, use := range map[string]func(st *stage, by registry.Caller, tenant, key, event uuid.UUID) error{
-		"tenant": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
-			return second(st.s.Tenant(st.ctx, by, tenant))
-		},
-		"activate": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
-			return second(st.s.ActivateTenant(st.ctx, by, tenant))
-		},
-		"cancel": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
-			return second(st.s.CancelTenant(st.ctx, by, tenant))
-		},
-		"catalog": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
-			_, _, err := st.s.Catalog(st.ctx, by, &tenant, registry.Start{Limit: 1})
-			return err
-		},
-		"entitled": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
-			_, _, err := st.s.Entitlements(st.ctx, by, tenant, registry.Start{Limit: 1})
-			return err
-		},
-		"keys": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
-			_, _, err := st.s.APIKeys(st.ctx, by, tenant, uuid.Nil, 1)
-			return err
-		},
-		"audit": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
-			return second(st.s.Audit(st.ctx, by, registry.AuditQuery{GroupID: &tenant, Limit: 1}))
-		},
-		"event": func(st *stage, by registry.Caller, _, _, event uuid.UUID) error {
-			return second(st.s.Event(st.ctx, by, event))
-		},
-		"grant": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
-			return second(st.s.Grant(st.ctx, by, tenant, "scanner", registry.SourcePlan))
-		},
-		"request": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
-			_, _, err := st.s.RequestProduct(st.ctx, by, registry.ProductWish{TenantID: tenant, Product: "scanner"})
-			return err
-		},
-		"trial": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
-			return second(st.s.StartTrial(st.ctx, by, registry.ProductWish{TenantID: tenant, Product: "scanner"}))
-		},
-		"create key": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
-			_, _, err := st.s.CreateAPIKey(st.ctx, by, registry.NewAPIKey{TenantID: tenant, Name: "k"})
-			return err
-		},
-		"revoke key": func(st *stage, by registry.Caller, _, key, _ uuid.UUID) error {
-			return second(st.s.RevokeAPIKey(st.ctx, by, key, ""))
-		},
-	} {
+	for name, use := range uses {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			st := newStage(t, memory.New())

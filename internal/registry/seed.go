@@ -108,13 +108,12 @@ func (w *seeding) keys() {
 		_, w.liveKey, err = w.s.CreateAPIKey(w.ctx, w.by, NewAPIKey{TenantID: AcmeID, Name: "production", Scopes: []string{"reports:read", "reports:write"}})
 		return err
 	})
-	w.try(func() error {
-		k, _, err := w.s.CreateAPIKey(w.ctx, w.by, NewAPIKey{TenantID: AcmeID, Name: "old laptop", Environment: Test, Product: "code-scanner"})
-		if err == nil {
-			_, err = w.s.RevokeAPIKey(w.ctx, w.by, k.ID, "the laptop was lost")
-		}
+	var old APIKey
+	w.try(func() (err error) {
+		old, _, err = w.s.CreateAPIKey(w.ctx, w.by, NewAPIKey{TenantID: AcmeID, Name: "old laptop", Environment: Test, Product: "code-scanner"})
 		return err
 	})
+	w.try(func() error { _, err := w.s.RevokeAPIKey(w.ctx, w.by, old.ID, "the laptop was lost"); return err })
 }
 
 // reports are what acme's own services tell, one every twenty hours.

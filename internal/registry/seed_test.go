@@ -78,7 +78,7 @@ func TestSeed_log(t *testing.T) {
 	kinds, before := map[string]bool{}, time.Time{}
 	for _, e := range events {
 		kinds[e.Area()] = true
-		if e.Received.Before(before) || e.Received.After(noon) || e.Created != e.Received {
+		if !e.Received.After(before) || e.Received.After(noon) || e.Created != e.Received {
 			t.Errorf("%s was received at %v, after %v", e.Action, e.Received, before)
 		}
 		before = e.Received

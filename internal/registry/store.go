@@ -10,11 +10,12 @@ import (
 //
 // Of all methods: a context that has ended ends the call with an error; ids, times and texts come back as they went in (UTC,
 // microseconds, unset stays unset, an empty list or map is not nil unless it says so); values, not pointers into the store, cross
-// the border, so nothing a caller does to a result changes the store. What cannot be answered now is ErrUnavailable.
+// the border, so nothing a caller does to a result changes the store. A text with a NUL, or that is not UTF-8, is never stored: writing
+// it is an error. An id that is there already is ErrDuplicate. What cannot be answered now is ErrUnavailable.
 type Store interface {
 	Reader
 	// Tx runs fn in one transaction: all of its writes are committed when it returns nil, none when it returns an error, which
-	// Tx returns. Others see nothing before the commit. fn may run more than once, so it must not keep what an earlier run did.
+	// Tx returns, or panics. Others see nothing before the commit. fn may run more than once, so it must not keep what an earlier run did.
 	// After a write of fn failed the transaction is doomed: every later call fails, and so does Tx, even if fn returns nil.
 	// The commit is never repeated: if its outcome is unknown, Tx returns ErrUnavailable.
 	Tx(ctx context.Context, fn func(Tx) error) error
@@ -69,7 +70,7 @@ type TenantWriter interface {
 	HoldTenant(ctx context.Context, id uuid.UUID) error
 	// InsertTenant returns ErrDuplicate, ErrSlugTaken or ErrOrgTaken if that is so.
 	InsertTenant(ctx context.Context, t Tenant) error
-	// UpdateTenant replaces what can change (status, name, region, external id, metadata, version, times) of the tenant with
+	// UpdateTenant replaces what can change (status, name, region, external id, metadata, version, updated_at, activated_at, frozen_at) of the tenant with
 	// this id, and returns ErrNotFound if there is none. The slug and keycloak_org_id stay.
 	UpdateTenant(ctx context.Context, t Tenant) error
 }

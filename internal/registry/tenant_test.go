@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"context"
 	"reflect"
 	"testing"
 	"time"
@@ -93,65 +94,84 @@ func TestTenant_unknown(t *testing.T) {
 	}
 }
 
+// step is one attempt to bring a tenant on.
+type step struct {
+	from    registry.TenantStatus
+	do      func(*registry.Service, context.Context, registry.Caller, uuid.UUID) (registry.Tenant, error)
+	action  string
+	to      registry.TenantStatus
+	allowed []registry.TenantStatus // what a refusal says; nil: it is none
+}
+
 // The whole matrix of states and steps.
 func TestTransitions(t *testing.T) {
 	t.Parallel()
 	const trial, active, frozen = registry.StatusTrial, registry.StatusActive, registry.StatusFrozen
-	type statuses = []registry.TenantStatus
-	for _, c := range []struct {
-		from    registry.TenantStatus
-		step    string
-		to      registry.TenantStatus
-		allowed statuses // nil: the step is
-	}{
-		{trial, "activate", active, nil},
-		{trial, "cancel", frozen, statuses{active}},
-		{active, "activate", active, statuses{frozen}},
-		{active, "cancel", frozen, nil},
-		{frozen, "activate", active, statuses{}},
-		{frozen, "cancel", frozen, statuses{}},
+	activate, cancel := (*registry.Service).ActivateTenant, (*registry.Service).CancelTenant
+	for _, c := range []step{
+		{trial, activate, "tenant.activate", active, nil},
+		{trial, cancel, "tenant.cancel", frozen, []registry.TenantStatus{active}},
+		{active, activate, "tenant.activate", active, []registry.TenantStatus{frozen}},
+		{active, cancel, "tenant.cancel", frozen, nil},
+		{frozen, activate, "tenant.activate", active, []registry.TenantStatus{}},
+		{frozen, cancel, "tenant.cancel", frozen, []registry.TenantStatus{}},
 	} {
-		t.Run(string(c.from)+" "+c.step, func(t *testing.T) {
+		t.Run(string(c.from)+" "+c.action, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			before, events := w.tenant("acme", c.from), 0
+			before := w.tenant("acme", c.from)
+			events := len(w.log())
 			w.sleep(time.Hour)
-			events = len(w.log())
-			step := map[string]func() (registry.Tenant, error){
-				"activate": func() (registry.Tenant, error) { return w.s.ActivateTenant(w.ctx, w.by, before.ID) },
-				"cancel":   func() (registry.Tenant, error) { return w.s.CancelTenant(w.ctx, w.by, before.ID) },
-			}[c.step]
-			after, err := step()
+			after, err := c.do(w.s, w.ctx, w.by, before.ID)
 			stored, readErr := w.s.Tenant(w.ctx, w.by, before.ID)
 			w.must(readErr)
 			if c.allowed != nil {
-				e := w.refusal(err, registry.Conflict, registry.CodeInvalidTransition)
-				if want := (map[string]any{"from": c.from, "to": c.to, "allowed": c.allowed}); !reflect.DeepEqual(e.Facts, want) {
-					t.Errorf("facts %v, want %v", e.Facts, want)
-				}
+				c.refused(w, err)
 				if !reflect.DeepEqual(stored, before) || len(w.log()) != events {
 					t.Errorf("a refused step left %+v and %d events", stored, len(w.log())-events)
 				}
 				return
 			}
 			w.must(err)
-			want := before
-			want.Status, want.Version, want.UpdatedAt = c.to, before.Version+1, *at(time.Hour)
-			fields := map[string]string{"before.status": `"` + string(c.from) + `"`, "after.status": `"` + string(c.to) + `"`}
-			if c.to == active {
-				want.ActivatedAt, fields["after.activated_at"] = at(time.Hour), `"2026-05-04T13:00:00.000000Z"`
-			} else {
-				want.FrozenAt, fields["after.frozen_at"] = at(time.Hour), `"2026-05-04T13:00:00.000000Z"`
-			}
-			if !reflect.DeepEqual(after, want) || !reflect.DeepEqual(stored, want) {
+			if want := c.done(before); !reflect.DeepEqual(after, want) || !reflect.DeepEqual(stored, want) {
 				t.Errorf("answered %+v\nstored   %+v\nwant     %+v", after, stored, want)
 			}
-			if len(w.log()) != events+1 || w.last().Action != "tenant."+c.step || w.last().CRUD != registry.Update {
-				t.Errorf("%d events, the last %s", len(w.log())-events, w.last().Action)
+			if len(w.log()) != events+1 {
+				t.Errorf("%d events", len(w.log())-events)
 			}
-			w.fields(w.last(), fields)
+			c.recorded(w)
 		})
 	}
+}
+
+func (c step) refused(w *world, err error) {
+	w.t.Helper()
+	e := w.refusal(err, registry.Conflict, registry.CodeInvalidTransition)
+	if want := (map[string]any{"from": c.from, "to": c.to, "allowed": c.allowed}); !reflect.DeepEqual(e.Facts, want) {
+		w.t.Errorf("facts %v, want %v", e.Facts, want)
+	}
+}
+
+// done is what becomes of a tenant an hour after noon.
+func (c step) done(t registry.Tenant) registry.Tenant {
+	t.Status, t.Version, t.UpdatedAt = c.to, t.Version+1, *at(time.Hour)
+	if c.to == registry.StatusActive {
+		t.ActivatedAt = at(time.Hour)
+	} else {
+		t.FrozenAt = at(time.Hour)
+	}
+	return t
+}
+
+func (c step) recorded(w *world) {
+	w.t.Helper()
+	if e := w.last(); e.Action != c.action || e.CRUD != registry.Update {
+		w.t.Errorf("event %+v", e)
+	}
+	moment := map[registry.TenantStatus]string{registry.StatusActive: "after.activated_at", registry.StatusFrozen: "after.frozen_at"}[c.to]
+	w.fields(w.last(), map[string]string{
+		"before.status": `"` + string(c.from) + `"`, "after.status": `"` + string(c.to) + `"`, moment: `"2026-05-04T13:00:00.000000Z"`,
+	})
 }
 
 // The clock of a machine may stand in any zone and count nanoseconds; what is answered and stored is UTC in microseconds.

@@ -68,41 +68,44 @@ func violations(t *testing.T, err error) []string {
 
 const notShown = "must not hold control, bidirectional or zero-width characters"
 
+// lines are texts of one line, and what is wrong with them.
+var lines = map[string]string{
+	"":                       "is required",
+	" ":                      "must not be blank",
+	"\u00a0\u2003":           "must not be blank",
+	"a":                      "",
+	strings.Repeat("a", 200): "",
+	strings.Repeat("ä", 200): "", // characters, not bytes
+	strings.Repeat("🦫", 200): "",
+	strings.Repeat("a", 201): "must have at most 200 characters",
+	strings.Repeat("ä", 201): "must have at most 200 characters",
+	"a\xffb":                 "must be valid UTF-8",
+	"a\xed\xa0\x80":          "must be valid UTF-8", // half of a surrogate pair
+	"a\x00b":                 notShown,
+	"a\nb":                   notShown,
+	"a\tb":                   notShown,
+	"a\x7fb":                 notShown,
+	"a\u0085b":               notShown, // next line
+	"a\u009bb":               notShown, // control sequence introducer
+	"a\u00adb":               notShown, // soft hyphen
+	"a\u061cb":               notShown, // Arabic letter mark
+	"a\u200bb":               notShown, // zero-width space
+	"a\u200cb":               notShown, // zero-width non-joiner
+	"a\u200db":               notShown, // zero-width joiner
+	"a\u200eb":               notShown, // left-to-right mark
+	"a\u2028b":               notShown, // line separator
+	"a\u2029b":               notShown, // paragraph separator
+	"a\u202eb":               notShown, // right-to-left override
+	"a\u2060b":               notShown, // word joiner
+	"a\u2066b":               notShown, // left-to-right isolate
+	"a\ufeffb":               notShown, // byte order mark
+	"a\U000e0041b":           notShown, // tag
+	"Zoë’s “Größe” — 株式会社 ✓ עברית": "",
+}
+
 func TestLine(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{
-		"":                       "is required",
-		" ":                      "must not be blank",
-		"\u00a0\u2003":           "must not be blank",
-		"a":                      "",
-		strings.Repeat("a", 200): "",
-		strings.Repeat("ä", 200): "", // characters, not bytes
-		strings.Repeat("🦫", 200): "",
-		strings.Repeat("a", 201): "must have at most 200 characters",
-		strings.Repeat("ä", 201): "must have at most 200 characters",
-		"a\xffb":                 "must be valid UTF-8",
-		"a\xed\xa0\x80":          "must be valid UTF-8", // half of a surrogate pair
-		"a\x00b":                 notShown,
-		"a\nb":                   notShown,
-		"a\tb":                   notShown,
-		"a\x7fb":                 notShown,
-		"a\u0085b":               notShown, // next line
-		"a\u009bb":               notShown, // control sequence introducer
-		"a\u00adb":               notShown, // soft hyphen
-		"a\u061cb":               notShown, // Arabic letter mark
-		"a\u200bb":               notShown, // zero-width space
-		"a\u200cb":               notShown, // zero-width non-joiner
-		"a\u200db":               notShown, // zero-width joiner
-		"a\u200eb":               notShown, // left-to-right mark
-		"a\u2028b":               notShown, // line separator
-		"a\u2029b":               notShown, // paragraph separator
-		"a\u202eb":               notShown, // right-to-left override
-		"a\u2060b":               notShown, // word joiner
-		"a\u2066b":               notShown, // left-to-right isolate
-		"a\ufeffb":               notShown, // byte order mark
-		"a\U000e0041b":           notShown, // tag
-		"Zoë’s “Größe” — 株式会社 ✓ עברית": "",
-	} {
+	for text, want := range lines {
 		var c checks
 		c.line("/name", text, MaxName)
 		var got string

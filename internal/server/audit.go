@@ -112,20 +112,23 @@ func (in eventRequest) event() (registry.AuditEvent, error) {
 		Component: in.Component, Version: in.Version, ExternalID: in.ExternalID, Metadata: textMap(in.Metadata),
 		CorrelationID: in.CorrelationID,
 	}
-	if in.Created.Time != nil {
-		e.Created = *in.Created.Time
-	}
 	var missing []registry.Violation
+	if in.Created.Time != nil {
+		if e.Created = *in.Created.Time; e.Created.IsZero() { // further on that would be now
+			missing = append(missing, registry.Violation{Pointer: "/created", Message: "must lie in the years 1970 to 9999"})
+		}
+	}
 	if in.Group != nil {
 		e.GroupID, e.GroupName = in.Group.ID.UUID, in.Group.Name
 		if e.GroupID == uuid.Nil {
 			missing = append(missing, registry.Violation{Pointer: "/group/id", Message: "must be the id of a tenant"})
 		}
 	}
-	for pointer, p := range map[string]*partyRequest{"/actor/id": in.Actor, "/target/id": in.Target} {
-		if p != nil && p.ID == "" {
-			missing = append(missing, registry.Violation{Pointer: pointer, Message: "is required"})
-		}
+	if in.Actor != nil && in.Actor.ID == "" {
+		missing = append(missing, registry.Violation{Pointer: "/actor/id", Message: "is required"})
+	}
+	if in.Target != nil && in.Target.ID == "" {
+		missing = append(missing, registry.Violation{Pointer: "/target/id", Message: "is required"})
 	}
 	if missing != nil {
 		return e, invalid(missing...)

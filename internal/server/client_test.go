@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -80,6 +81,16 @@ type request struct {
 	target string // the path and the query, sent as they are
 	header http.Header
 	body   string
+}
+
+// with is the same request with one header more.
+func (r request) with(name string, values ...string) request {
+	r.header = r.header.Clone()
+	if r.header == nil {
+		r.header = http.Header{}
+	}
+	r.header[http.CanonicalHeaderKey(name)] = values
+	return r
 }
 
 func (c *client) get(target string) *reply {
@@ -279,4 +290,33 @@ func wantEqual(t *testing.T, what string, got, want any) {
 	if string(g) != string(w) {
 		t.Errorf("%s is\n%s\nwant\n%s", what, g, w)
 	}
+}
+
+// target is a path with a query, which is put together step by step.
+type target struct {
+	path   string
+	values url.Values
+}
+
+func newQuery(text string) target {
+	path, query, _ := strings.Cut(text, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		panic(err)
+	}
+	return target{path, values}
+}
+
+// set returns the target with one parameter more, or another value of it.
+func (q target) set(name string, value any) target {
+	values := maps.Clone(q.values)
+	values.Set(name, fmt.Sprint(value))
+	return target{q.path, values}
+}
+
+func (q target) String() string {
+	if len(q.values) == 0 {
+		return q.path
+	}
+	return q.path + "?" + q.values.Encode()
 }

@@ -164,6 +164,9 @@ func (c *contract) checkReply(r request, got *reply) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seen[answerName(o, strconv.Itoa(got.status), code)] = true
+	if code != "" {
+		c.seen[saying(got.body)] = true
+	}
 	return nil
 }
 
@@ -328,6 +331,11 @@ func (c *contract) unanswered() []string {
 			}
 		}
 	}
+	for _, words := range c.problemExamples() {
+		if !c.seen[words] {
+			missing = append(missing, words)
+		}
+	}
 	slices.Sort(missing)
-	return missing
+	return slices.Compact(missing)
 }

@@ -23,8 +23,8 @@ func sealCursor(list, position string) string {
 
 // openCursor returns the position, or false if the cursor was not made for this list or not by this version.
 func openCursor(cursor, list string) (string, bool) {
-	raw, err := cursorEncoding.DecodeString(cursor)
-	if err != nil || len(raw) < crc32.Size || len(cursor) > 1024 {
+	raw, err := cursorEncoding.DecodeString(cursor) // which skips line breaks
+	if err != nil || len(raw) < crc32.Size || len(cursor) > 1024 || strings.ContainsAny(cursor, "\r\n") {
 		return "", false
 	}
 	rest := raw[crc32.Size:]

@@ -55,14 +55,16 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		if s.authMode == "dev" {
 			rec.Header().Set("X-Auth-Mode", "dev")
 		}
-		defer func() {
-			if fault := recover(); fault != nil {
-				s.recovered(rec, r, fault)
-			}
+		defer func() { // runs also if recovered cuts the connection
 			s.log.LogAttrs(x.ctx, accessLevel(x.route), "request",
 				slog.String("method", methodLabel(r.Method)), slog.String("route", x.route), slog.Int("status", rec.status),
 				slog.Int64("bytes", rec.bytes), slog.Float64("ms", float64(time.Since(start).Microseconds())/1000),
 				slog.String("principal", x.principal), slog.String("request_id", x.requestID))
+		}()
+		defer func() {
+			if fault := recover(); fault != nil {
+				s.recovered(rec, r, fault)
+			}
 		}()
 		next.ServeHTTP(rec, r)
 	})

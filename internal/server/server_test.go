@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
+	"github.com/breakpilot/tenant-registry/internal/auth"
 	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres"
@@ -87,12 +88,17 @@ const patience = 20 * time.Second
 // eachStore runs a test of the API once on each store: a fresh one, behind a server of its own on loopback.
 func eachStore(t *testing.T, test func(t *testing.T, api *client)) {
 	t.Helper()
+	eachStoreWith(t, registry.Options{}, test)
+}
+
+func eachStoreWith(t *testing.T, o registry.Options, test func(t *testing.T, api *client)) {
+	t.Helper()
 	t.Parallel()
 	for _, s := range stores {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			store, dsn := s.open(t)
-			api := newClient(t, store, registry.Options{})
+			api := newClient(t, store, o)
 			api.dsn = dsn
 			test(t, api)
 		})
@@ -141,6 +147,19 @@ func (s *sink) String() string {
 	return s.text.String()
 }
 
+// operator is who calls unless a test says otherwise.
+var operator = registry.Caller{
+	Actor: registry.Party{ID: "operator", Name: "operator", Type: "operator"}, Scope: registry.Everything,
+}
+
+// everyoneIsOperator takes every request for the operator's.
+type everyoneIsOperator struct{}
+
+func (everyoneIsOperator) Authenticate(*http.Request) (auth.Principal, error) {
+	p := operator.Actor
+	return auth.Principal{ID: p.ID, Name: p.Name, Type: p.Type, Roles: []auth.Role{auth.RoleOperator}}, nil
+}
+
 // newClient starts a server on a store and returns a client of it. Options without a clock get the client's.
 func newClient(t *testing.T, store registry.Store, o registry.Options) *client {
 	t.Helper()
@@ -159,6 +178,9 @@ func startServer(t *testing.T, store registry.Store, o registry.Options, c Confi
 	c.Logger = slog.New(slog.NewJSONHandler(api.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if c.CallTimeout == 0 {
 		c.CallTimeout = patience
+	}
+	if c.Auth == nil {
+		c.Auth = everyoneIsOperator{}
 	}
 	api.server = New(c)
 	web := httptest.NewUnstartedServer(api.server)
@@ -266,5 +288,15 @@ func (c *client) events() []eventBody {
 			return all
 		}
 		cursor = "&cursor=" + *p.NextCursor
+	}
+}
+
+// insertRequest opens a request for a product that the tenant could not ask for itself.
+func insertRequest(tenant uuid.UUID, product string) func(context.Context, registry.Tx) error {
+	return func(ctx context.Context, tx registry.Tx) error {
+		return tx.InsertRequest(ctx, registry.CatalogRequest{
+			ID: uuid.Must(uuid.NewV7()), TenantID: tenant, Product: product, Status: registry.RequestPending, RequestedBy: "operator",
+			CreatedAt: start, UpdatedAt: start,
+		})
 	}
 }

@@ -122,7 +122,9 @@ func storedEvent(e registry.AuditEvent) (registry.AuditEvent, error) {
 	case !isHash(e.Hash) || !isHash(e.PrevChainHash) || !isHash(e.ChainHash):
 		return e, broken("event hashes")
 	}
-	text := texts{e.GroupName, e.Action, e.SourceIP, e.Description, e.Component, e.Version, e.ExternalID, e.CorrelationID, e.EmitterID, e.EmitterName}
+	text := texts{
+		e.GroupName, e.Action, e.SourceIP, e.Description, e.Component, e.Version, e.ExternalID, e.CorrelationID, e.EmitterID, e.EmitterName,
+	}
 	for _, p := range []registry.Party{e.Actor, e.Target} {
 		text = append(text, p.ID, p.Name, p.Href, p.Type).and(p.Fields)
 	}

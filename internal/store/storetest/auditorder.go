@@ -62,7 +62,8 @@ func tailOfWriters(w *world) {
 		writing.Go(func() {
 			for j := range each {
 				_, err := service.RecordEvent(w.ctx, registry.Caller{}, registry.AuditEvent{
-					GroupID: groups[(i+j)%len(groups)], Action: "tail.write", CRUD: registry.Create, IsAnonymous: true, ExternalID: fmt.Sprintf("%d/%d", i, j),
+					GroupID: groups[(i+j)%len(groups)], Action: "tail.write", CRUD: registry.Create, IsAnonymous: true,
+					ExternalID: fmt.Sprintf("%d/%d", i, j),
 				})
 				if err != nil {
 					w.Errorf("write %d/%d: %v", i, j, err)

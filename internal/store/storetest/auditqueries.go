@@ -93,7 +93,7 @@ func filters(all []registry.AuditEvent) map[string]registry.AuditQuery {
 		"successes":                     {IsFailure: new(false)},
 		"actor and target":              {ActorID: "bob", TargetID: "ann"},
 		"all together": {
-			Action: all[1].Action, Area: all[1].Area(), ActorID: all[1].Actor.ID, TargetID: "", CorrelationID: all[1].CorrelationID, IsFailure: new(true),
+			Action: all[1].Action, Area: all[1].Area(), ActorID: all[1].Actor.ID, CorrelationID: all[1].CorrelationID, IsFailure: new(true),
 		},
 		"unknown": {ActorID: "nobody"},
 		"later":   {After: 5, Area: "area"},

@@ -21,7 +21,8 @@ func storesNo(w *world, bad string) {
 	})
 	changeable := map[string]func(*registry.APIKey){
 		"name": func(k *registry.APIKey) { k.Name = bad }, "scope": func(k *registry.APIKey) { k.Scopes = []string{"a", bad} },
-		"revoked by": func(k *registry.APIKey) { k.RevokedAt, k.RevokedBy = &noon, bad }, "reason": func(k *registry.APIKey) { k.RevokeReason = bad },
+		"revoked by": func(k *registry.APIKey) { k.RevokedAt, k.RevokedBy = &noon, bad },
+		"reason":     func(k *registry.APIKey) { k.RevokeReason = bad },
 	}
 	spoil(&rows, func() registry.APIKey { return minimalKey(tenant.ID) }, changeable)
 	spoil(&rows, func() registry.APIKey { return minimalKey(tenant.ID) }, map[string]func(*registry.APIKey){
@@ -57,10 +58,12 @@ func rowsOfCatalog(tenant registry.Tenant, bad string) []any {
 		"key": func(p *registry.Product) { p.Key = bad }, "name": func(p *registry.Product) { p.Name = bad },
 		"description": func(p *registry.Product) { p.Description = bad }, "limits": func(p *registry.Product) { p.DefaultLimits = limits },
 	})
-	spoil(&rows, func() registry.CatalogRequest { return decided(minimalRequest(tenant.ID, "product")) }, map[string]func(*registry.CatalogRequest){
+	fresh := func() registry.CatalogRequest { return decided(minimalRequest(tenant.ID, "product")) }
+	spoil(&rows, fresh, map[string]func(*registry.CatalogRequest){
 		"message": func(r *registry.CatalogRequest) { r.Message = bad }, "by": func(r *registry.CatalogRequest) { r.RequestedBy = bad },
-		"decided by": func(r *registry.CatalogRequest) { r.DecidedBy = bad }, "reason": func(r *registry.CatalogRequest) { r.DecisionReason = bad },
-		"product": func(r *registry.CatalogRequest) { r.Product = bad },
+		"decided by": func(r *registry.CatalogRequest) { r.DecidedBy = bad },
+		"reason":     func(r *registry.CatalogRequest) { r.DecisionReason = bad },
+		"product":    func(r *registry.CatalogRequest) { r.Product = bad },
 	})
 	spoil(&rows, func() registry.Entitlement { return minimalEntitlement(tenant.ID, "product") }, map[string]func(*registry.Entitlement){
 		"limits": func(e *registry.Entitlement) { e.Limits = limits }, "product": func(e *registry.Entitlement) { e.Product = bad },
@@ -90,8 +93,9 @@ func eventsWith(text string, asKey, asValue map[string]string) map[string]func(*
 		"group name": func(e *registry.AuditEvent) { e.GroupName = text }, "action": func(e *registry.AuditEvent) { e.Action = text },
 		"address": func(e *registry.AuditEvent) { e.SourceIP = text }, "description": func(e *registry.AuditEvent) { e.Description = text },
 		"component": func(e *registry.AuditEvent) { e.Component = text }, "version": func(e *registry.AuditEvent) { e.Version = text },
-		"external id": func(e *registry.AuditEvent) { e.ExternalID = text }, "correlation": func(e *registry.AuditEvent) { e.CorrelationID = text },
-		"emitter": func(e *registry.AuditEvent) { e.EmitterID = text }, "emitter name": func(e *registry.AuditEvent) { e.EmitterName = text },
+		"external id": func(e *registry.AuditEvent) { e.ExternalID = text },
+		"correlation": func(e *registry.AuditEvent) { e.CorrelationID = text },
+		"emitter":     func(e *registry.AuditEvent) { e.EmitterID = text }, "emitter name": func(e *registry.AuditEvent) { e.EmitterName = text },
 		"field": func(e *registry.AuditEvent) { e.Fields = asKey }, "field value": func(e *registry.AuditEvent) { e.Fields = asValue },
 		"metadata": func(e *registry.AuditEvent) { e.Metadata = asKey }, "metadata value": func(e *registry.AuditEvent) { e.Metadata = asValue },
 	}

@@ -83,19 +83,25 @@ func (c *comparison) begin(t *rapid.T) {
 
 // step lets some time pass and runs one use case.
 func (c *comparison) step(useCase string) {
-	c.now = c.now.Add(rapid.SampledFrom([]time.Duration{
-		0, 0, 0, time.Nanosecond, time.Microsecond, time.Second, time.Hour, 24 * time.Hour, 20 * 24 * time.Hour,
-	}).Draw(c.T, "time passes"))
+	c.now = c.now.Add(draw(c, "time passes",
+		0, 0, 0, time.Nanosecond, time.Microsecond, time.Second, time.Hour, 24*time.Hour, 20*24*time.Hour))
 	c.both(useCase, useCases[useCase](c))
 }
 
-// both runs one use case on both sides and compares what they answer. It fails with the same message each time, for rapid to find
+// both runs one use case on both sides and compares what they answer; a fault is never an answer. It fails with the same message each time, for rapid to find
 // the shortest sequence that does.
-func (c *comparison) both(name string, run func(s *side) (any, error)) {
+func (c *comparison) both(name string, run run) {
 	var answers [2]string
 	for i := range c.sides {
 		got, err := run(&c.sides[i])
-		answers[i] = c.sides[i].render(got, err)
+		var refusal *registry.Error
+		if errors.As(err, &refusal) {
+			got = map[string]any{"refused": refusal}
+		} else if err != nil {
+			c.Logf("fault: %v", err)
+			c.Fatalf("%s: a store fails", name)
+		}
+		answers[i] = c.sides[i].render(got)
 	}
 	c.Logf("%s: %s", name, answers[0])
 	if answers[0] != answers[1] {
@@ -113,7 +119,7 @@ func (c *comparison) one(n int, what string) int {
 	for i := range 4 * n {
 		choices = append(choices, i%n)
 	}
-	return rapid.SampledFrom(append(choices, n)).Draw(c.T, what)
+	return draw(c, what, append(choices, n)...)
 }
 
 func nth[T any](list []T, i int, otherwise T) T {
@@ -131,7 +137,7 @@ func (c *comparison) tenant() func(s *side) uuid.UUID {
 
 // name draws one of a few names that only this sequence uses.
 func (c *comparison) name(what string) string {
-	return fmt.Sprintf("%s%06d-%s", what, c.runs, rapid.SampledFrom([]string{"ab", "ab", "a-c", "a0"}).Draw(c.T, what))
+	return fmt.Sprintf("%s%06d-%s", what, c.runs, draw(c, what, "ab", "ab", "a-c", "a0"))
 }
 
 // made are the texts that differ from store to store: ids, hashes in hex and as lists of bytes, the prefixes of keys.
@@ -142,16 +148,8 @@ var zeroHash = strings.Repeat("0", 64)
 
 // render writes an answer with every id, hash and key replaced by its number in the order of appearance, so that the answers of
 // two stores are the same text if they mean the same.
-func (s *side) render(got any, err error) string {
-	var refusal *registry.Error
-	switch {
-	case errors.As(err, &refusal):
-		got = map[string]any{"refused": refusal}
-	case err != nil:
-		return "fault: " + err.Error()
-	}
-	text := show(got)
-	return made.ReplaceAllStringFunc(text, func(found string) string {
+func (s *side) render(got any) string {
+	return made.ReplaceAllStringFunc(show(got), func(found string) string {
 		if found == zeroHash || found == unknown.String() || found == uuid.Nil.String() {
 			return found
 		}

@@ -74,7 +74,8 @@ func spoiltEntitlements(w *world) {
 func entitlementsComeBack(w *world) {
 	tenant := minimalTenant("tenant")
 	request := decided(minimalRequest(tenant.ID, "product"))
-	minimal, full, without := minimalEntitlement(tenant.ID, "product"), fullEntitlement(tenant.ID, "product", request.ID), trial(tenant.ID, "product")
+	minimal, full := minimalEntitlement(tenant.ID, "product"), fullEntitlement(tenant.ID, "product", request.ID)
+	without := trial(tenant.ID, "product")
 	without.Limits, without.Config = nil, nil
 	w.insert(tenant, minimalProduct("product"), request, minimal, full, without)
 	without.Limits, without.Config = registry.Limits{}, registry.Config{}

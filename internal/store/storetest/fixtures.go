@@ -132,7 +132,8 @@ func fullEntitlement(tenant uuid.UUID, product string, request uuid.UUID) regist
 func fullKey(tenant uuid.UUID, product string) registry.APIKey {
 	return registry.APIKey{
 		ID: newID(), TenantID: tenant, Name: "name" + text, Environment: registry.Test, Product: product,
-		Scopes: []string{"z", "a" + text, "", "NULL", `{"x",}`, "a"}, Prefix: "bp_test_" + text, Hash: newHash(), ExpiresAt: later(1), Disabled: true,
+		Scopes: []string{"z", "a" + text, "", "NULL", `{"x",}`, "a"},
+		Prefix: "bp_test_" + text, Hash: newHash(), ExpiresAt: later(1), Disabled: true,
 		CreatedBy: "creator" + text, CreatedAt: *later(2), UpdatedAt: *later(3), RevokedAt: later(4), RevokedBy: "revoker" + text,
 		RevokeReason: "reason" + text,
 	}
@@ -150,7 +151,8 @@ func fullEvent(group uuid.UUID) registry.AuditEvent {
 		ID: newID(), GroupID: group, GroupName: "group" + text, Action: "area.what.more", CRUD: registry.Delete, Actor: fullParty("actor"),
 		Target: fullParty("target"), SourceIP: "2001:db8::1", Description: "description" + text, IsFailure: true, IsAnonymous: true,
 		Fields: map[string]string{"field" + text: "value" + text, "": ""}, Component: "component" + text, Version: "version" + text,
-		ExternalID: "external" + text, Metadata: map[string]string{"meta" + text: "value" + text, "": ""}, Created: *later(1), Received: *later(2),
+		ExternalID: "external" + text, Metadata: map[string]string{"meta" + text: "value" + text, "": ""},
+		Created: *later(1), Received: *later(2),
 		CorrelationID: "correlation" + text, EmitterID: "emitter" + text, EmitterName: "emitter name" + text,
 	}
 }

@@ -22,7 +22,8 @@ type Options struct {
 }
 
 // Run tests a store. open returns a new, empty one each time; what it needs to be closed it leaves to t.Cleanup. All tests run in
-// parallel, each on a store of its own, from which it has at most four transactions open at a time, plus one read.
+// parallel, each on a store of its own, which it asks for at most eight transactions and one read at a time. Some of these are left
+// open for longer than a program would: limits on idle transactions must be seconds.
 func Run(t *testing.T, open func(t *testing.T) registry.Store, o Options) {
 	s := suite{open: open, options: o}
 	for _, area := range []struct {

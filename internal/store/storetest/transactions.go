@@ -310,6 +310,17 @@ func rollbackOfUpdates(w *world) {
 	}
 	w.want(w.tx(func(tx registry.Tx) error { update(tx); return errOfCaller }), errOfCaller)
 	w.equal(snapshot(w, w.store, tenant.ID, "product"), before)
+	// Nor does the next writer find anything of it.
+	w.commit(func(tx registry.Tx) error {
+		locked, err := tx.LockTenant(w.ctx, tenant.ID)
+		w.must(err)
+		w.equal(locked, tenant)
+		lockedKey, err := tx.LockAPIKey(w.ctx, key.ID)
+		w.must(err)
+		w.equal(lockedKey, key)
+		w.equal(snapshot(w, tx, tenant.ID, "product"), before)
+		return nil
+	})
 	w.commit(func(tx registry.Tx) error { update(tx); return nil })
 	got, err := w.store.Tenant(w.ctx, tenant.ID)
 	w.must(err)

@@ -11,8 +11,11 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
+// run runs a use case on one side.
+type run func(s *side) (any, error)
+
 // useCases draw what a use case is given, once, and return how to run it on a side.
-var useCases = map[string]func(c *comparison) func(s *side) (any, error){
+var useCases = map[string]func(c *comparison) run{
 	"create tenant":  drawCreateTenant,
 	"create product": drawCreateProduct,
 	"activate":       drawMove((*registry.Service).ActivateTenant),
@@ -44,10 +47,17 @@ var operator = registry.Caller{
 	Scope: registry.Everything, SourceIP: "192.0.2.1", RequestID: "request-1",
 }
 
+// draw draws one of a few values, the first ones most often.
+func draw[T any](c *comparison, what string, from ...T) T {
+	return rapid.SampledFrom(from).Draw(c.T, what)
+}
+
+func drawBool(c *comparison, what string) bool { return rapid.Bool().Draw(c.T, what) }
+
 // caller draws on whose behalf a use case runs: an operator, or somebody with less scope.
 func (c *comparison) caller() func(s *side) registry.Caller {
 	kinds := append(slices.Repeat([]string{"operator"}, 10), "portal", "tenant", "product", "nobody")
-	kind := rapid.SampledFrom(kinds).Draw(c.T, "caller")
+	kind := draw(c, "caller", kinds...)
 	tenant := c.tenant()
 	product := c.name("p")
 	return func(s *side) registry.Caller {
@@ -66,9 +76,11 @@ func (c *comparison) caller() func(s *side) registry.Caller {
 	}
 }
 
-func drawCreateTenant(c *comparison) func(s *side) (any, error) {
-	n := registry.NewTenant{Slug: c.name("t"), Name: rapid.SampledFrom([]string{"Acme", "Acme", "Acme", "Ärger & Söhne", "Ärger & Söhne", "Ärger & Söhne", ""}).Draw(c.T, "name")}
-	if rapid.Bool().Draw(c.T, "more") {
+func drawCreateTenant(c *comparison) run {
+	n := registry.NewTenant{
+		Slug: c.name("t"), Name: draw(c, "name", "Acme", "Acme", "Acme", "Ärger & Söhne", "Ärger & Söhne", "Ärger & Söhne", ""),
+	}
+	if drawBool(c, "more") {
 		n.KeycloakOrgID, n.Region, n.ExternalID, n.Metadata = c.name("o"), "eu", "crm-1", map[string]string{"b": "2", "a": ""}
 	}
 	return func(s *side) (any, error) {
@@ -80,12 +92,12 @@ func drawCreateTenant(c *comparison) func(s *side) (any, error) {
 	}
 }
 
-func drawCreateProduct(c *comparison) func(s *side) (any, error) {
+func drawCreateProduct(c *comparison) run {
 	p := registry.Product{
-		Key: c.name("p"), Name: "A product", Audience: rapid.SampledFrom([]registry.Audience{registry.Public, registry.Public, registry.Private}).Draw(c.T, "audience"),
-		Requestable: rapid.Bool().Draw(c.T, "requestable"), TrialDays: rapid.SampledFrom([]int{14, 1, 14, 0, 14, -1}).Draw(c.T, "trial days"),
+		Key: c.name("p"), Name: "A product", Audience: draw(c, "audience", registry.Public, registry.Public, registry.Private),
+		Requestable: drawBool(c, "requestable"), TrialDays: draw(c, "trial days", 14, 1, 14, 0, 14, -1),
 	}
-	if rapid.Bool().Draw(c.T, "more") {
+	if drawBool(c, "more") {
 		from, until := c.now.Add(-time.Hour), c.now.Add(300*24*time.Hour)
 		p.Description, p.AvailableFrom, p.AvailableUntil = "Two\nlines", &from, &until
 		p.DefaultLimits = registry.Limits{"seats": new(int64(5)), "unlimited": nil}
@@ -94,33 +106,35 @@ func drawCreateProduct(c *comparison) func(s *side) (any, error) {
 	return func(s *side) (any, error) { return s.service.CreateProduct(c.ctx, operator, p) }
 }
 
-func drawMove(move func(*registry.Service, context.Context, registry.Caller, uuid.UUID) (registry.Tenant, error)) func(c *comparison) func(s *side) (any, error) {
-	return func(c *comparison) func(s *side) (any, error) {
+type move func(*registry.Service, context.Context, registry.Caller, uuid.UUID) (registry.Tenant, error)
+
+func drawMove(to move) func(c *comparison) run {
+	return func(c *comparison) run {
 		tenant := c.tenant()
-		return func(s *side) (any, error) { return move(s.service, c.ctx, operator, tenant(s)) }
+		return func(s *side) (any, error) { return to(s.service, c.ctx, operator, tenant(s)) }
 	}
 }
 
-func drawTenant(c *comparison) func(s *side) (any, error) {
+func drawTenant(c *comparison) run {
 	by, tenant := c.caller(), c.tenant()
 	return func(s *side) (any, error) { return s.service.Tenant(c.ctx, by(s), tenant(s)) }
 }
 
-func drawBySlug(c *comparison) func(s *side) (any, error) {
+func drawBySlug(c *comparison) run {
 	by, slug := c.caller(), c.name("t")
 	return func(s *side) (any, error) { return s.service.TenantBySlug(c.ctx, by(s), slug) }
 }
 
 func (c *comparison) wish() func(s *side) registry.ProductWish {
 	tenant := c.tenant()
-	w := registry.ProductWish{Product: c.name("p"), Message: rapid.SampledFrom([]string{"", "Please.\nSoon."}).Draw(c.T, "message")}
+	w := registry.ProductWish{Product: c.name("p"), Message: draw(c, "message", "", "Please.\nSoon.")}
 	return func(s *side) registry.ProductWish {
 		w.TenantID = tenant(s)
 		return w
 	}
 }
 
-func drawRequest(c *comparison) func(s *side) (any, error) {
+func drawRequest(c *comparison) run {
 	by, wish := c.caller(), c.wish()
 	return func(s *side) (any, error) {
 		r, created, err := s.service.RequestProduct(c.ctx, by(s), wish(s))
@@ -128,25 +142,25 @@ func drawRequest(c *comparison) func(s *side) (any, error) {
 	}
 }
 
-func drawTrial(c *comparison) func(s *side) (any, error) {
+func drawTrial(c *comparison) run {
 	by, wish := c.caller(), c.wish()
 	return func(s *side) (any, error) { return s.service.StartTrial(c.ctx, by(s), wish(s)) }
 }
 
-func drawGrant(c *comparison) func(s *side) (any, error) {
+func drawGrant(c *comparison) run {
 	wish := c.wish()
-	source := rapid.SampledFrom([]registry.Source{registry.SourceGrant, registry.SourcePlan, registry.SourceTrial, "gift"}).Draw(c.T, "source")
+	source := draw(c, "source", registry.SourceGrant, registry.SourcePlan, registry.SourceTrial, "gift")
 	return func(s *side) (any, error) {
 		w := wish(s)
 		return s.service.Grant(c.ctx, operator, w.TenantID, w.Product, source)
 	}
 }
 
-func drawCreateKey(c *comparison) func(s *side) (any, error) {
+func drawCreateKey(c *comparison) run {
 	by, tenant := c.caller(), c.tenant()
 	n := registry.NewAPIKey{Name: "A key"}
-	if rapid.Bool().Draw(c.T, "more") {
-		expires := c.now.Add(rapid.SampledFrom([]time.Duration{time.Microsecond, 48 * time.Hour}).Draw(c.T, "expires"))
+	if drawBool(c, "more") {
+		expires := c.now.Add(draw[time.Duration](c, "expires", time.Microsecond, 48*time.Hour))
 		n.Environment, n.Product, n.Scopes, n.ExpiresAt = registry.Test, c.name("p"), []string{"b:read", "a:write"}, &expires
 	}
 	return func(s *side) (any, error) {
@@ -159,7 +173,7 @@ func drawCreateKey(c *comparison) func(s *side) (any, error) {
 	}
 }
 
-func drawRevoke(c *comparison) func(s *side) (any, error) {
+func drawRevoke(c *comparison) run {
 	by, i := c.caller(), c.one(len(c.sides[0].keys), "key")
 	return func(s *side) (any, error) {
 		return s.service.RevokeAPIKey(c.ctx, by(s), nth(s.keys, i, unknown), "lost")
@@ -169,13 +183,13 @@ func drawRevoke(c *comparison) func(s *side) (any, error) {
 // noKey is the text of a key that nobody has: its checksum is right.
 const noKey = "bp_test_00000000000000000000000000000000000000000000R30v6"
 
-func drawVerify(c *comparison) func(s *side) (any, error) {
+func drawVerify(c *comparison) run {
 	by, i := c.caller(), c.one(len(c.sides[0].keys), "key")
 	q := registry.VerifyQuery{
-		Environment: rapid.SampledFrom([]registry.Environment{"", "", registry.Live, registry.Test}).Draw(c.T, "environment"),
-		Scopes:      rapid.SampledFrom([][]string{nil, {"a:write"}, {"a:read"}}).Draw(c.T, "scopes"),
+		Environment: draw[registry.Environment](c, "environment", "", "", registry.Live, registry.Test),
+		Scopes:      draw(c, "scopes", nil, []string{"a:write"}, []string{"a:read"}),
 	}
-	if rapid.Bool().Draw(c.T, "for a product") {
+	if drawBool(c, "for a product") {
 		q.Product = c.name("p")
 	}
 	return func(s *side) (any, error) {
@@ -184,19 +198,19 @@ func drawVerify(c *comparison) func(s *side) (any, error) {
 	}
 }
 
-func drawRecord(c *comparison) func(s *side) (any, error) {
+func drawRecord(c *comparison) run {
 	by, tenant := c.caller(), c.tenant()
 	e := registry.AuditEvent{
-		Action: rapid.SampledFrom(actions).Draw(c.T, "action"), CRUD: registry.Update,
-		Actor:     registry.Party{ID: rapid.SampledFrom(actors).Draw(c.T, "actor"), Fields: map[string]string{}},
-		IsFailure: rapid.Bool().Draw(c.T, "failure"),
-		Created:   c.now.Add(rapid.SampledFrom([]time.Duration{0, -time.Hour, time.Hour}).Draw(c.T, "created")),
+		Action: draw(c, "action", actions...), CRUD: registry.Update,
+		Actor:     registry.Party{ID: draw(c, "actor", actors...), Fields: map[string]string{}},
+		IsFailure: drawBool(c, "failure"),
+		Created:   c.now.Add(draw(c, "created", 0*time.Hour, -time.Hour, time.Hour)),
 	}
-	if rapid.Bool().Draw(c.T, "more") {
+	if drawBool(c, "more") {
 		e.Target = registry.Party{ID: "thing", Type: "x", Fields: map[string]string{"a": "b"}}
 		e.Fields, e.Metadata, e.CorrelationID, e.SourceIP = map[string]string{}, map[string]string{"k": "v"}, "c-1", "2001:DB8::1"
 	}
-	ofPlatform := rapid.Bool().Draw(c.T, "of the platform")
+	ofPlatform := drawBool(c, "of the platform")
 	return func(s *side) (any, error) {
 		if !ofPlatform {
 			e.GroupID = tenant(s)
@@ -215,7 +229,7 @@ var (
 	actors  = []string{"ann", "bob"}
 )
 
-func drawEvent(c *comparison) func(s *side) (any, error) {
+func drawEvent(c *comparison) run {
 	by, i := c.caller(), c.one(len(c.sides[0].events), "event")
 	return func(s *side) (any, error) {
 		e, err := s.service.Event(c.ctx, by(s), nth(s.events, i, unknown))
@@ -226,17 +240,17 @@ func drawEvent(c *comparison) func(s *side) (any, error) {
 
 func (c *comparison) limit() int { return rapid.IntRange(1, 3).Draw(c.T, "limit") }
 
-func drawEntitlements(c *comparison) func(s *side) (any, error) {
+func drawEntitlements(c *comparison) run {
 	by, tenant, from := c.caller(), c.tenant(), registry.Start{Limit: c.limit()}
-	if rapid.Bool().Draw(c.T, "second page") {
+	if drawBool(c, "second page") {
 		from.After = c.name("p")
 	}
 	return func(s *side) (any, error) { return pageOf(s.service.Entitlements(c.ctx, by(s), tenant(s), from)) }
 }
 
-func drawCatalog(c *comparison) func(s *side) (any, error) {
+func drawCatalog(c *comparison) run {
 	by, tenant, from := c.caller(), c.tenant(), registry.Start{After: c.before("p"), Limit: c.limit()}
-	forTenant := rapid.Bool().Draw(c.T, "for a tenant")
+	forTenant := drawBool(c, "for a tenant")
 	return func(s *side) (any, error) {
 		if !forTenant {
 			return pageOf(s.service.Catalog(c.ctx, by(s), nil, from))
@@ -245,23 +259,25 @@ func drawCatalog(c *comparison) func(s *side) (any, error) {
 	}
 }
 
-func drawKeys(c *comparison) func(s *side) (any, error) {
+func drawKeys(c *comparison) run {
 	by, tenant, i, limit := c.caller(), c.tenant(), c.one(len(c.sides[0].keys), "before"), c.limit()
 	return func(s *side) (any, error) {
 		return pageOf(s.service.APIKeys(c.ctx, by(s), tenant(s), nth(s.keys, i, uuid.Nil), limit))
 	}
 }
 
-func drawAudit(c *comparison) func(s *side) (any, error) {
+func drawAudit(c *comparison) run {
 	by, tenant := c.caller(), c.tenant()
 	q := registry.AuditQuery{
-		Ascending: rapid.Bool().Draw(c.T, "ascending"), Limit: c.limit(), After: int64(rapid.IntRange(0, 5).Draw(c.T, "after")),
-		Action: rapid.SampledFrom(append([]string{""}, actions...)).Draw(c.T, "action"), Area: rapid.SampledFrom([]string{"", "doc", "api_key"}).Draw(c.T, "area"),
-		ActorID: rapid.SampledFrom([]string{"", "ann", "operator"}).Draw(c.T, "actor"), TargetID: rapid.SampledFrom([]string{"", "", "thing"}).Draw(c.T, "target"),
-		CorrelationID: rapid.SampledFrom([]string{"", "", "c-1", "request-1"}).Draw(c.T, "correlation"),
-		IsFailure:     rapid.SampledFrom([]*bool{nil, nil, new(true), new(false)}).Draw(c.T, "failure"),
+		Ascending: drawBool(c, "ascending"), Limit: c.limit(), After: int64(rapid.IntRange(0, 5).Draw(c.T, "after")),
+		Action:        draw(c, "action", append([]string{""}, actions...)...),
+		Area:          draw(c, "area", "", "doc", "api_key"),
+		ActorID:       draw(c, "actor", "", "ann", "operator"),
+		TargetID:      draw(c, "target", "", "", "thing"),
+		CorrelationID: draw(c, "correlation", "", "", "c-1", "request-1"),
+		IsFailure:     draw[*bool](c, "failure", nil, nil, new(true), new(false)),
 	}
-	whole := rapid.Bool().Draw(c.T, "the whole log")
+	whole := drawBool(c, "the whole log")
 	return func(s *side) (any, error) {
 		if !whole {
 			q.GroupID = new(tenant(s))

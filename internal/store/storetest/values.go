@@ -28,7 +28,8 @@ func values(t *testing.T, s suite) {
 
 func numbersOfJSON(w *world) {
 	p := minimalProduct("product")
-	p.DefaultConfig = registry.Config{"int": 1, "nested": map[string]int{"a": 2}, "list": []int64{3}, "strings": []string{"s"}, "float": float32(0.5)}
+	p.DefaultConfig = registry.Config{"int": 1, "nested": map[string]int{"a": 2}, "list": []int64{3},
+		"strings": []string{"s"}, "float": float32(0.5)}
 	want := registry.Config{
 		"int": 1.0, "nested": map[string]any{"a": 2.0}, "list": []any{3.0}, "strings": []any{"s"}, "float": 0.5,
 	}
@@ -45,7 +46,9 @@ func numbersOfJSON(w *world) {
 }
 
 func distantTimes(w *world) {
-	for i, at := range []time.Time{{}, time.Unix(0, 0), time.Date(1582, 10, 10, 1, 2, 3, 999, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)} {
+	for i, at := range []time.Time{
+		{}, time.Unix(0, 0), time.Date(1582, 10, 10, 1, 2, 3, 999, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
+	} {
 		tenant := minimalTenant(fmt.Sprintf("tenant-%d", i))
 		tenant.CreatedAt, tenant.FrozenAt = at, &at
 		w.insert(tenant)

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+)
+
+// canary is a password; it must be printed nowhere.
+const canary = "c4n4ry-p4ssw0rd"
+
+// refused runs a command that must end with this code and one sentence on standard error that matches says.
+func refused(t *testing.T, code int, says string, env []string, args ...string) {
+	t.Helper()
+	p := start(t, env, args...)
+	if got := p.exit(t); got != code {
+		t.Errorf("%v: exit %d, want %d", args, got, code)
+	}
+	if got := p.stderr.String(); !regexp.MustCompile(`^tenant-registry: [^\n]*` + says + `[^\n]*\n$`).MatchString(got) {
+		t.Errorf("%v prints %q, want one sentence with %q", args, got, says)
+	}
+	if text := p.stdout.String() + p.stderr.String(); p.stdout.String() != "" || strings.Contains(text, canary) {
+		t.Errorf("%v prints %q", args, text)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	taken := launch(t)
+	address := strings.TrimPrefix(taken.URL, "http://")
+	held, network := proxied(t, "postgres://u:"+canary+"@127.0.0.1:1/d")
+	network.holds()
+	for name, tc := range map[string]struct {
+		code int
+		says string
+		env  []string
+	}{
+		"no authentication: stage": {2, `APP_ENV: .*no authentication yet`, []string{"APP_ENV=stage"}},
+		"no authentication: prod":  {2, `APP_ENV: .*no authentication yet`, []string{"APP_ENV=prod"}},
+		"unknown environment":      {2, `APP_ENV: must be one of dev, stage, prod`, []string{"APP_ENV=banana"}},
+		"bad address":              {2, `ADDR: must be HOST:PORT or :PORT`, []string{"ADDR=8090"}},
+		"bad setting":              {2, `DRAIN_DELAY: must be a duration from 0s to 1m`, []string{"DRAIN_DELAY=1h"}},
+		"bad telemetry":            {2, `OTEL_EXPORTER_OTLP_ENDPOINT must be a URL`, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318"}},
+		"taken port":               {1, regexp.QuoteMeta(address) + ` is taken: .*set ADDR`, []string{"ADDR=" + address}},
+		"taken admin port":         {1, `ADMIN_ADDR: .*` + regexp.QuoteMeta(address) + ` is taken`, []string{"ADMIN_ADDR=" + address}},
+		"no such address":          {1, `cannot listen on 192\.0\.2\.1:0, set ADDR`, []string{"ADDR=192.0.2.1:0"}},
+		"nobody at the database":   {1, `127\.0\.0\.1:1 cannot be reached as user "u" .*refused.*: start it, or correct the host`, []string{"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"}},
+		"a database that is mute":  {1, `cannot be reached as user "u" .*: start it, or correct the host`, []string{"DATABASE_URL=" + held}},
+		"a DSN that is none":       {2, `DATABASE_URL: must be a Postgres DSN`, []string{"DATABASE_URL=" + canary}},
+		"a DSN that is broken":     {1, `the DSN of the database cannot be understood`, []string{"DATABASE_URL=postgres://u:" + canary + "@h:x:y/d"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refused(t, tc.code, tc.says, tc.env)
+		})
+	}
+}
+
+func TestRefusals_database(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.Empty(t)
+	name := databaseName(t, connect(t, dsn))
+	refused(t, 1, `cannot be reached .*: create the database, or correct its name`, []string{"DATABASE_URL=" + strings.Replace(dsn, name, "nowhere", 1)})
+}
+
+func TestUsage(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"sideways", "serve now", "healthcheck a b", "seed x"} {
+		p := start(t, nil, strings.Fields(args)...)
+		if code := p.exit(t); code != 2 || !strings.HasPrefix(p.stderr.String(), "usage: ") || p.stdout.String() != "" {
+			t.Errorf("%s: exit %d, %q", args, code, &p.stderr)
+		}
+	}
+	for _, args := range []string{"help", "-h", "--help"} {
+		p := start(t, nil, args)
+		if code := p.exit(t); code != 0 || !strings.HasPrefix(p.stdout.String(), "usage: ") || p.stderr.String() != "" {
+			t.Errorf("%s: exit %d, %q", args, code, &p.stdout)
+		}
+	}
+}
+
+func TestHealthcheck(t *testing.T) {
+	t.Parallel()
+	p := launch(t, "DRAIN_DELAY=1m")
+	env := []string{"ADDR=" + strings.TrimPrefix(p.URL, "http://")}
+	for _, args := range [][]string{{"healthcheck"}, {"healthcheck", "/readyz"}} {
+		asked := start(t, env, args...)
+		if code := asked.exit(t); code != 0 || asked.stdout.String()+asked.stderr.String() != "" {
+			t.Errorf("%v: exit %d, %q", args, code, &asked.stderr)
+		}
+	}
+	refused(t, 1, `/nowhere answers 404`, env, "healthcheck", "/nowhere")
+	refused(t, 2, `ADDR: must be`, []string{"ADDR=8090"}, "healthcheck")
+
+	p.signal(t, syscall.SIGTERM)
+	eventually(t, patience, func() error {
+		if r, err := p.try("GET", "/readyz", ""); err != nil || r.status != http.StatusServiceUnavailable {
+			return errors.New("the server is not draining")
+		}
+		return nil
+	})
+	refused(t, 1, `/readyz answers 503`, env, "healthcheck", "/readyz")
+	p.signal(t, syscall.SIGTERM)
+	if code := p.exit(t); code == 0 {
+		t.Error("a second signal ends the server with 0")
+	}
+	refused(t, 1, `refused`, env, "healthcheck")
+}
+
+var tables = []string{"tenants", "products", "entitlements", "catalog_requests", "api_keys", "audit_log"}
+
+// count counts the rows of tables.
+func count(t *testing.T, conn *pgx.Conn, tables ...string) (total int) {
+	t.Helper()
+	for _, table := range tables {
+		var n int
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		total += n
+	}
+	return total
+}
+
+func TestSeed(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	conn := connect(t, dsn)
+	env := []string{"DATABASE_URL=" + dsn}
+	p := start(t, env, "seed")
+	said := regexp.MustCompile(`^tenant +acme ` + acme + `\nAPI key +(` + keyText.String() + `)\n$`)
+	if code := p.exit(t); code != 0 || !said.MatchString(p.stdout.String()) {
+		t.Fatalf("seed: exit %d, %q, %q", code, &p.stdout, &p.stderr)
+	}
+	seeded := count(t, conn, tables...)
+	refused(t, 1, `has the tenant acme already; nothing was changed`, env, "seed")
+	if after := count(t, conn, tables...); after != seeded || seeded < 30 {
+		t.Errorf("the second seed made %d rows of %d", after, seeded)
+	}
+
+	s := launch(t, env...)
+	checkSample(t, s)
+	key := said.FindStringSubmatch(p.stdout.String())[1]
+	if r := s.call(t, 200, "POST", "/v1/internal/api-keys/verify", `{"key":"`+key+`"}`); r.member("code") != "VALID" {
+		t.Errorf("the key that seed printed is %s", r.text)
+	}
+}
+
+func TestSeed_refused(t *testing.T) {
+	t.Parallel()
+	refused(t, 2, `seed needs APP_ENV=dev and DATABASE_URL`, nil, "seed")
+	refused(t, 1, `cannot be reached`, []string{"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"}, "seed")
+	refused(t, 1, `make migrate-up`, []string{"DATABASE_URL=" + postgrestest.Empty(t)}, "seed")
+}
+
+func TestSeed_failsHalfway(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	conn := connect(t, dsn)
+	runSQL(t, conn, `DROP TABLE api_keys`)
+	refused(t, 1, `sample data is incomplete: empty the database`, []string{"DATABASE_URL=" + dsn}, "seed")
+	if rows := count(t, conn, "tenants"); rows != 1 {
+		t.Errorf("there are %d tenants, so that the seed did not fail halfway", rows)
+	}
+}

@@ -1,0 +1,347 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+	"github.com/breakpilot/tenant-registry/migrations"
+)
+
+// deadline is how long any answer may take, whatever the database does: the time limit of a request, and some for a busy machine.
+const deadline = 8 * time.Second
+
+// unavailable must be the answer while the store cannot be used.
+func unavailable(r reply, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case r.status != http.StatusServiceUnavailable || r.member("code") != "unavailable" || r.header.Get("Retry-After") == "":
+		return fmt.Errorf("%d %s, Retry-After %q", r.status, r.text, r.header.Get("Retry-After"))
+	}
+	return nil
+}
+
+// patient lets the database's own limits outlast those of the program.
+func patient(dsn string) string {
+	if !strings.Contains(dsn, "://") {
+		return dsn + " lock_timeout=1min statement_timeout=1min"
+	}
+	sign := "?"
+	if strings.Contains(dsn, "?") {
+		sign = "&"
+	}
+	return dsn + sign + "lock_timeout=1min&statement_timeout=1min"
+}
+
+// lockTenant holds a tenant's row until the function returned is called, or the test ends.
+func lockTenant(t *testing.T, dsn, slug string) (release func()) {
+	t.Helper()
+	tx, err := connect(t, dsn).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT FROM tenants WHERE slug = $1 FOR UPDATE`, slug); err != nil {
+		t.Fatal(err)
+	}
+	release = sync.OnceFunc(func() { _ = tx.Rollback(context.Background()) })
+	t.Cleanup(release)
+	return release
+}
+
+// waiting waits until somebody waits for a lock.
+func waiting(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	eventually(t, patience, func() error {
+		var n int
+		err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n)
+		if err == nil && n == 0 {
+			err = errors.New("nobody waits for a lock")
+		}
+		return err
+	})
+}
+
+// answered is a request that was sent in the background.
+type answered struct {
+	reply
+	err error
+}
+
+func (p *program) background(method, path, body string) <-chan answered {
+	answer := make(chan answered, 1)
+	go func() {
+		r, err := p.try(method, path, body)
+		answer <- answered{r, err}
+	}()
+	return answer
+}
+
+// With one connection, which hangs, everybody else hears so in time, and /readyz does not wait. With more, nobody notices: that the
+// pool is exhausted is what the test tests.
+func TestPoolExhausted(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		conns     string
+		exhausted bool
+	}{
+		"exhausted": {"1", true},
+		"control":   {"5", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := postgrestest.New(t)
+			conn := connect(t, dsn)
+			p := launch(t, "DATABASE_URL="+patient(dsn), "DB_MAX_CONNS="+tc.conns)
+			id := p.call(t, http.StatusCreated, "POST", "/v1/tenants", `{"slug":"globex","name":"Globex"}`).member("id").(string)
+			release := lockTenant(t, dsn, "globex")
+			hanging := p.background("POST", "/v1/tenants/"+id+"/activate", "")
+			waiting(t, conn)
+
+			var others []<-chan answered
+			for range 5 {
+				others = append(others, p.background("GET", "/v1/tenants/by-slug/globex", ""))
+			}
+			for range 10 {
+				start := time.Now()
+				p.get(t, "/readyz")
+				p.get(t, "/healthz")
+				if took := time.Since(start); took > time.Second {
+					t.Errorf("/readyz and /healthz took %s", took)
+				}
+			}
+			start := time.Now()
+			for _, other := range others {
+				answer := <-other
+				if err := unavailable(answer.reply, answer.err); (err == nil) != tc.exhausted {
+					t.Errorf("the others get %d %s (%v)", answer.status, answer.text, answer.err)
+				}
+			}
+			if took := time.Since(start); took > deadline {
+				t.Errorf("the others waited %s", took)
+			}
+			p.get(t, "/readyz")
+			release()
+			if answer := <-hanging; answer.status != http.StatusOK && unavailable(answer.reply, answer.err) != nil {
+				t.Errorf("the one that hung gets %d %s (%v)", answer.status, answer.text, answer.err)
+			}
+			eventually(t, patience, func() error {
+				r, err := p.try("GET", "/v1/tenants/by-slug/globex", "")
+				if err == nil && r.status != http.StatusOK {
+					err = errors.New(r.text)
+				}
+				return err
+			})
+		})
+	}
+}
+
+// Whatever way the database is gone, requests are answered in time, and work again when it is back.
+func TestDatabaseGone(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(*proxy){
+		"reset":  (*proxy).cuts,
+		"silent": (*proxy).holds,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn, network := proxied(t, postgrestest.New(t))
+			p := launch(t, "DATABASE_URL="+dsn)
+			network.slow(20 * time.Millisecond) // the control: this much it must bear
+			p.call(t, http.StatusCreated, "POST", "/v1/tenants", `{"slug":"globex","name":"Globex"}`)
+			p.get(t, "/v1/tenants/by-slug/globex")
+
+			fault(network)
+			start := time.Now()
+			var gone []<-chan answered
+			for i := range 6 {
+				gone = append(gone, p.background("GET", "/v1/tenants/by-slug/globex", ""),
+					p.background("POST", "/v1/tenants", fmt.Sprintf(`{"slug":"lost-%d","name":"Lost"}`, i)))
+			}
+			for _, request := range gone {
+				p.get(t, "/healthz")
+				answer := <-request
+				if err := unavailable(answer.reply, answer.err); err != nil {
+					t.Errorf("without a database the answer is %v", err)
+				}
+			}
+			if took := time.Since(start); took > deadline {
+				t.Errorf("12 requests at once took %s", took)
+			}
+			network.works()
+			p.becomesReady(t, migrations.Latest())
+			eventually(t, patience, func() error {
+				r, err := p.try("GET", "/v1/tenants/by-slug/globex", "")
+				if err == nil && r.status != http.StatusOK {
+					err = errors.New(r.text)
+				}
+				return err
+			})
+			p.call(t, http.StatusCreated, "POST", "/v1/tenants", `{"slug":"after","name":"After"}`)
+		})
+	}
+}
+
+// A change whose commit is done and whose answer is lost is 503, happened once, and is not repeated by the program.
+func TestCommitAnswerLost(t *testing.T) {
+	t.Parallel()
+	direct := postgrestest.New(t)
+	dsn, network := proxied(t, direct)
+	conn := connect(t, direct)
+	p := launch(t, "DATABASE_URL="+dsn)
+	p.call(t, http.StatusCreated, "POST", "/v1/tenants", `{"slug":"before","name":"Before"}`) // the control: here commits pass
+	network.losesAnswerTo("commit\x00")
+	start := time.Now()
+	if err := unavailable(p.try("POST", "/v1/tenants", `{"slug":"globex","name":"Globex"}`)); err != nil {
+		t.Errorf("the answer is %v", err)
+	}
+	if took := time.Since(start); took > deadline {
+		t.Errorf("the answer took %s", took)
+	}
+	network.works()
+	if n, events := count(t, conn, "tenants"), count(t, conn, "audit_log"); n != 2 || events != 2 {
+		t.Errorf("there are %d tenants and %d events", n, events)
+	}
+	eventually(t, patience, func() error {
+		r, err := p.try("POST", "/v1/tenants", `{"slug":"globex","name":"Globex"}`)
+		if err == nil && r.member("code") != "slug_taken" {
+			err = fmt.Errorf("the repeat is %d %s", r.status, r.text)
+		}
+		return err
+	})
+}
+
+// writes appends events from several clients until stop is called, which returns how many were acknowledged. An answer may be 201
+// or a 503 as documented and nothing else.
+func writes(t *testing.T, p *program) (stop func() (acknowledged, refused int)) {
+	t.Helper()
+	var (
+		mu    sync.Mutex
+		done  = make(chan struct{})
+		all   sync.WaitGroup
+		yes   int
+		no    int
+		event = `{"action":"test.write","crud":"c","actor":{"id":"u1"}}`
+	)
+	for range 4 {
+		all.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				r, err := p.try("POST", "/v1/audit", event)
+				mu.Lock()
+				if err == nil && r.status == http.StatusCreated {
+					yes++
+				} else if err := unavailable(r, err); err == nil {
+					no++
+				} else {
+					t.Errorf("an event is answered with %v", err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	return sync.OnceValues(func() (int, int) {
+		close(done)
+		all.Wait()
+		return yes, no
+	})
+}
+
+// crash kills a backend, so that Postgres ends all sessions and recovers. Where only the database is ours, its sessions are ended.
+func crash(t *testing.T, conn *pgx.Conn, whole bool) {
+	t.Helper()
+	if !whole {
+		t.Log("the server is not this test's own: its sessions are ended instead of killed")
+		disconnect(t, conn)
+		return
+	}
+	var pid int
+	err := conn.QueryRow(t.Context(), `SELECT pid FROM pg_stat_activity WHERE application_name = 'tenant-registry' AND datname = current_database() LIMIT 1`).Scan(&pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = conn.Exec(t.Context(), fmt.Sprintf(`COPY (SELECT 1) TO PROGRAM 'kill -9 %d'`, pid)) // its answer may not come
+	eventually(t, patience, func() error {
+		if err := conn.Ping(t.Context()); err == nil {
+			return errors.New("Postgres did not crash")
+		}
+		return nil
+	})
+}
+
+func TestBackendKilled(t *testing.T) {
+	t.Parallel()
+	dsn, whole := postgrestest.Own(t)
+	p := launch(t, "DATABASE_URL="+dsn)
+	stop := writes(t, p)
+	defer stop()
+	p.becomesReady(t, migrations.Latest())
+	crash(t, connect(t, dsn), whole)
+	p.becomesReady(t, migrations.Latest())
+	eventually(t, patience, func() error {
+		r, err := p.try("POST", "/v1/tenants", `{"slug":"after","name":"After"}`)
+		if err == nil && r.status != http.StatusCreated {
+			err = errors.New(r.text)
+		}
+		return err
+	})
+	acknowledged, refused := stop()
+	var events int
+	if err := connect(t, dsn).QueryRow(t.Context(), `SELECT count(*) FROM audit_log WHERE action = 'test.write'`).Scan(&events); err != nil {
+		t.Fatal(err)
+	}
+	// A refused one may have happened: its answer may be what was lost.
+	if acknowledged == 0 || events < acknowledged || events > acknowledged+refused {
+		t.Errorf("%d events were acknowledged and %d refused, %d are there", acknowledged, refused, events)
+	}
+	t.Logf("%d acknowledged, %d refused", acknowledged, refused)
+}
+
+// A server that is restarted ends all sessions and for a while takes no new ones.
+func TestDatabaseRestarted(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	p := launch(t, "DATABASE_URL="+dsn)
+	stop := writes(t, p)
+	defer stop()
+	conn := connect(t, dsn)
+	database := databaseName(t, conn)
+	elsewhere := connect(t, strings.Replace(dsn, database, "postgres", 1))
+	for range 3 {
+		p.becomesReady(t, migrations.Latest())
+		runSQL(t, elsewhere, `ALTER DATABASE `+database+` ALLOW_CONNECTIONS false`)
+		disconnect(t, conn)
+		p.becomesUnready(t, "cannot be reached")
+		if err := unavailable(p.try("GET", "/v1/catalog", "")); err != nil {
+			t.Errorf("while no session can be had, the answer is %v", err)
+		}
+		runSQL(t, elsewhere, `ALTER DATABASE `+database+` ALLOW_CONNECTIONS true`)
+	}
+	p.becomesReady(t, migrations.Latest())
+	eventually(t, patience, func() error {
+		r, err := p.try("GET", "/v1/catalog", "")
+		if err == nil && r.status != http.StatusOK {
+			err = errors.New(r.text)
+		}
+		return err
+	})
+	acknowledged, refused := stop()
+	if refused == 0 {
+		t.Error("nobody was refused, so nothing was restarted")
+	}
+	if events := count(t, conn, "audit_log"); events < acknowledged {
+		t.Errorf("%d events were acknowledged and %d are there", acknowledged, events)
+	}
+}

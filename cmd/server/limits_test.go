@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/breakpilot/tenant-registry/internal/auth"
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/server"
+	"github.com/breakpilot/tenant-registry/internal/store/memory"
+)
+
+// dial opens a connection to a server and writes to it.
+func dial(t *testing.T, address, text string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// limited serves the API in this process within limits, and counts the connections that the server closed.
+func limited(t *testing.T, within limits) (address string, closed *atomic.Int32) {
+	t.Helper()
+	api := server.New(server.Config{
+		Registry: registry.New(memory.New(), registry.Options{}), Auth: auth.NewDev(false), Logger: slog.New(slog.DiscardHandler),
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed = &atomic.Int32{}
+	web := httpServer(api, within, slog.New(slog.DiscardHandler))
+	web.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed.Add(1)
+		}
+	}
+	go func() { _ = web.Serve(listener) }()
+	t.Cleanup(func() { _ = web.Close() })
+	return listener.Addr().String(), closed
+}
+
+const (
+	halfHeader = "GET /healthz HTTP/1.1\r\nHost: x\r\n"
+	halfBody   = "POST /v1/tenants HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"slug\":"
+)
+
+// Each way of keeping a connection busy ends by the limit meant for it. The control is a server without that limit, whose connection
+// is there still when the other one is closed.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	const short = 300 * time.Millisecond
+	patient := limits{time.Minute, time.Minute, time.Minute, time.Minute}
+	for name, tc := range map[string]struct {
+		within  func(*limits)
+		text    string
+		answers string // what comes before the end
+	}{
+		"slow header": {func(l *limits) { l.header = short }, halfHeader, ""},
+		"slow body":   {func(l *limits) { l.read = short }, halfBody, `"code":"malformed_body"`},
+		"idle":        {func(l *limits) { l.idle = short }, halfHeader + "\r\n", `{"status":"ok"}`},
+		"no reading":  {func(l *limits) { l.write = short }, strings.Repeat("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 200), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			within := patient
+			tc.within(&within)
+			address, closed := limited(t, within)
+			control, stays := limited(t, patient)
+			conn := dial(t, address, tc.text)
+			dial(t, control, tc.text)
+			eventually(t, patience, func() error {
+				if closed.Load() == 0 {
+					return errors.New("the connection is open")
+				}
+				return nil
+			})
+			if stays.Load() != 0 {
+				t.Error("without the limit the connection is closed, too")
+			}
+			if name == "no reading" {
+				return // what was written before is in the buffers of both ends
+			}
+			got, _ := io.ReadAll(conn)
+			if !strings.Contains(string(got), tc.answers) || tc.answers == "" && len(got) > 0 {
+				t.Errorf("the answer is %q", got)
+			}
+		})
+	}
+}
+
+// Connections that do nothing cost nobody else anything, and the program ends them.
+func TestLimits_othersUnharmed(t *testing.T) {
+	t.Parallel()
+	p := launch(t)
+	address := strings.TrimPrefix(p.URL, "http://")
+	var slow []net.Conn
+	for range 100 {
+		slow = append(slow, dial(t, address, halfHeader))
+		dial(t, address, halfBody)
+	}
+	for range 20 {
+		start := time.Now()
+		p.get(t, "/healthz")
+		p.get(t, "/v1/tenants/by-slug/acme")
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("two requests took %s", took)
+		}
+	}
+	for _, conn := range slow {
+		_ = conn.SetReadDeadline(time.Now().Add(usualLimits.header + patience))
+		if got, err := io.ReadAll(conn); err != nil || len(got) > 0 {
+			t.Fatalf("half a header ends with %q, %v", got, err)
+		}
+	}
+}
+
+// What net/http refuses before it is a request is plain text and harms nobody.
+func TestLimits_hugeHeader(t *testing.T) {
+	t.Parallel()
+	p := launch(t)
+	address := strings.TrimPrefix(p.URL, "http://")
+	for name, tc := range map[string]struct {
+		size, status int
+	}{
+		"huge":    {40 << 10, http.StatusRequestHeaderFieldsTooLarge},
+		"control": {20 << 10, http.StatusOK},
+	} {
+		conn := dial(t, address, halfHeader+"X-Padding: "+strings.Repeat("x", tc.size)+"\r\n\r\n")
+		_ = conn.SetReadDeadline(time.Now().Add(patience))
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != tc.status {
+			t.Errorf("%s: a header of %d bytes is %s", name, tc.size, resp.Status)
+		}
+		_ = resp.Body.Close()
+	}
+	p.get(t, "/healthz")
+}
+
+// A greeting of the wrong protocol is refused without a word in the log that a person would have to look at.
+func TestLimits_noise(t *testing.T) {
+	t.Parallel()
+	p := launch(t)
+	conn := dial(t, strings.TrimPrefix(p.URL, "http://"), "\x16\x03\x01\x00\xa5\x01\x00\x00\r\n\r\n")
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	if got, err := io.ReadAll(conn); err != nil || !bytes.HasPrefix(got, []byte("HTTP/1.1 400")) {
+		t.Errorf("noise is answered with %q, %v", got, err)
+	}
+	p.get(t, "/healthz")
+	if said := p.stderr.String(); strings.Contains(said, "level=ERROR") || strings.Contains(said, "level=WARN") {
+		t.Errorf("noise is logged: %s", said)
+	}
+}

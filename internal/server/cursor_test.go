@@ -1,0 +1,173 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// everyFlip calls try with each text that differs from s in one bit.
+func everyFlip(s string, try func(flipped string)) {
+	for i := range len(s) {
+		for bit := range 8 {
+			flipped := []byte(s)
+			flipped[i] ^= 1 << bit
+			try(string(flipped))
+		}
+	}
+}
+
+func TestCursor_roundTrip(t *testing.T) {
+	t.Parallel()
+	for _, list := range []string{"catalog:all", "audit:true:all", "entitlements:00000000-0000-0000-0000-000000000001"} {
+		for _, position := range []string{"", "1", "a-b", "with\x00NUL", "\xff"} {
+			cursor := sealCursor(list, position)
+			if got, ok := openCursor(cursor, list); !ok || got != position {
+				t.Errorf("the position %q in %s comes back as %q, %t", position, list, got, ok)
+			}
+			if got, ok := openCursor(cursor, list+"x"); ok {
+				t.Errorf("the cursor of %s opens in another list: %q", list, got)
+			}
+			everyFlip(cursor, func(flipped string) {
+				if got, ok := openCursor(flipped, list); ok {
+					t.Errorf("the cursor %q opens as %q: %q", cursor, flipped, got)
+				}
+			})
+			for _, changed := range []string{"", cursor[1:], cursor[:len(cursor)-1], cursor + "A", cursor + "=", " " + cursor, cursor + "\n", cursor[:5] + "\r\n" + cursor[5:]} {
+				if got, ok := openCursor(changed, list); ok {
+					t.Errorf("the cursor %q opens as %q: %q", cursor, changed, got)
+				}
+			}
+		}
+	}
+}
+
+// lists have two pages each, for the tenants globex and initech. A cursor of one of them opens no other.
+func lists(api *client) []string {
+	api.t.Helper()
+	all := []string{"/v1/catalog", "/v1/audit?order=desc", "/v1/audit?order=asc"}
+	for _, key := range []string{"one", "two"} {
+		api.product(key, nil)
+	}
+	for _, slug := range []string{"globex", "initech"} {
+		x := api.activeTenant(slug).ID
+		for _, product := range []string{"one", "two"} {
+			api.grant(x, product)
+			api.key(x, nil)
+		}
+		own := "tenant_id=" + x.String()
+		all = append(all, "/v1/catalog?"+own, "/v1/entitlements?"+own, "/v1/api-keys?"+own, "/v1/audit?order=desc&"+own, "/v1/audit?order=asc&"+own)
+	}
+	return all
+}
+
+// cursorOf reads one item of a list and returns the cursor behind it.
+func cursorOf(api *client, list string) string {
+	api.t.Helper()
+	p := as[page[object]](api.get(newQuery(list).set("limit", 1).String()).want(http.StatusOK))
+	if p.NextCursor == nil || len(p.Items) != 1 {
+		api.t.Fatalf("%s has no second page", list)
+	}
+	return *p.NextCursor
+}
+
+func TestCursors_ofOneList(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		all := lists(api)
+		for _, from := range all {
+			cursor := cursorOf(api, from)
+			for _, to := range all {
+				got := api.get(newQuery(to).set("cursor", cursor).String())
+				if from == to {
+					got.want(http.StatusOK)
+				} else {
+					got.wantProblem("invalid_request", "?cursor")
+				}
+			}
+		}
+	})
+}
+
+// Filters and the length of pages may change under a cursor: it is a place in the list, whatever of it is looked at.
+func TestCursors_otherFilters(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		x := api.tenant("globex").ID
+		own := object{"group": object{"id": x}}
+		for _, action := range []string{"a.one", "b.two", "a.three", "b.four"} {
+			api.report(action, own)
+		}
+		list := "/v1/audit?order=asc&tenant_id=" + x.String()
+		second := newQuery(list).set("limit", 2)
+		cursor := *as[page[eventBody]](api.get(second.String()).want(http.StatusOK)).NextCursor
+		q := newQuery(list).set("cursor", cursor).values.Encode()
+		wantEqual(t, "behind the cursor", api.found(q), []string{"b.two", "a.three", "b.four"})
+		wantEqual(t, "behind the cursor, with another filter", api.found(q+"&action=b.*"), []string{"b.two", "b.four"})
+		wantEqual(t, "behind the cursor, with another limit", api.found(q+"&limit=1"), []string{"b.two"})
+	})
+}
+
+func TestCursors_everyFlippedBit(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		for _, list := range lists(api) {
+			if !strings.Contains(list, "order=asc&tenant_id") && !strings.Contains(list, "api-keys") {
+				continue
+			}
+			everyFlip(cursorOf(api, list), func(flipped string) {
+				r := request{method: http.MethodGet, target: list + "&cursor=" + url.QueryEscape(flipped)}
+				got := api.exchange(r)
+				if err := theContract().checkReply(r, got); err != nil {
+					t.Errorf("%q: %v", flipped, err)
+				}
+				got.wantProblem("invalid_request", "?cursor")
+			})
+		}
+	})
+}
+
+// A cursor is no secret, so somebody may make one; it must not lead to a 5xx.
+func TestCursors_forged(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		x := api.tenant("globex").ID.String()
+		for list, target := range map[string]string{"audit:false:all": "/v1/audit?", "audit:true:" + x: "/v1/audit?order=asc&tenant_id=" + x + "&"} {
+			for _, position := range []string{"x", "-1", "1.5", "9223372036854775808", "1\x00", " 1"} {
+				api.get(target+"cursor="+sealCursor(list, position)).wantProblem("invalid_request", "?cursor")
+			}
+			for _, position := range []string{"", "0", "1", "9223372036854775807"} {
+				api.get(target + "cursor=" + sealCursor(list, position)).want(http.StatusOK)
+			}
+		}
+		for _, position := range []string{"x", strings.ReplaceAll(x, "-", "")} {
+			api.get("/v1/api-keys?tenant_id="+x+"&cursor="+sealCursor("api-keys:"+x, position)).wantProblem("invalid_request", "?cursor")
+		}
+		for _, position := range []string{"", "\x00", "\xff\xfe", strings.Repeat("z", 600)} {
+			api.get("/v1/catalog?cursor=" + sealCursor("catalog:all", position)).want(http.StatusOK)
+			api.get("/v1/entitlements?tenant_id=" + x + "&cursor=" + sealCursor("entitlements:"+x, position)).want(http.StatusOK)
+		}
+	})
+}
+
+func TestPages_limit(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		for _, list := range lists(api) {
+			for _, limit := range []string{"0", "101", "-1", "abc", "01", "1.0", "", "+1", "1e1", " 1", "99999999999999999999"} {
+				api.send(request{method: http.MethodGet, target: newQuery(list).set("limit", limit).String()}).wantProblem("invalid_request", "?limit")
+			}
+			api.get(newQuery(list).set("limit", 100).String()).want(http.StatusOK)
+		}
+	})
+}
+
+// Without a limit a page has 50 items.
+func TestPages_usualLimit(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		for range 51 {
+			api.report("a.b", nil)
+		}
+		p := as[page[eventBody]](api.get("/v1/audit").want(http.StatusOK))
+		if len(p.Items) != 50 || p.NextCursor == nil || slices.ContainsFunc(p.Items, func(e eventBody) bool { return e.Seq == 1 }) {
+			t.Errorf("a page has %d items, next %v", len(p.Items), p.NextCursor)
+		}
+	})
+}

@@ -1,0 +1,186 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// unknownKey is well formed and nobody's.
+var unknownKey = "bp_test_" + strings.Repeat("0", 43) + "0R30v6"
+
+// verify asks about a key; more are further members of the request.
+func (c *client) verify(key string, more object) verdictBody {
+	c.t.Helper()
+	body := object{"key": key}
+	for name, value := range more {
+		body[name] = value
+	}
+	got := as[verdictBody](c.post("/v1/internal/api-keys/verify", body).want(http.StatusOK).wantHeader("Cache-Control", "no-store"))
+	if got.Valid != (got.Code == registry.Valid) {
+		c.t.Errorf("valid is %t and the code %s", got.Valid, got.Code)
+	}
+	return got
+}
+
+// wantVerdict asserts the code of a verdict.
+func (c *client) wantVerdict(code registry.VerifyCode, key string, more object) verdictBody {
+	c.t.Helper()
+	got := c.verify(key, more)
+	if got.Code != code {
+		c.t.Errorf("%v is %s, want %s", more, got.Code, code)
+	}
+	return got
+}
+
+// disable switches a key off, which no use case does yet.
+func (c *client) disable(id uuid.UUID) {
+	c.t.Helper()
+	c.tx(func(ctx context.Context, tx registry.Tx) error {
+		k, err := tx.APIKey(ctx, id)
+		if err != nil {
+			return err
+		}
+		k.Disabled = true
+		return tx.UpdateAPIKey(ctx, k)
+	})
+}
+
+func TestVerify_valid(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		x := api.activeTenant("globex")
+		api.product("product", nil)
+		api.grant(x.ID, "product")
+		k := api.key(x.ID, object{"scopes": []string{"a", "b"}, "environment": "test"})
+		want := verdictBody{
+			Valid: true, Code: "VALID", KeyID: &k.ID, Tenant: &verdictTenant{x.ID, "globex", registry.StatusActive},
+			Environment: new(registry.Test), Scopes: &[]string{"a", "b"}, Secret: new("current"), MaxAgeSeconds: 5,
+		}
+		wantEqual(t, "the verdict", api.verify(k.Key, nil), want)
+		wantEqual(t, "the verdict for nulls", api.verify(k.Key, object{"product": nil, "scopes": nil, "environment": nil}), want)
+		wantEqual(t, "the verdict for empty members", api.verify(k.Key, object{"product": "", "scopes": []string{}, "environment": ""}), want)
+		want.Entitlement = new(api.entitled(x.ID)["product"])
+		wantEqual(t, "the verdict for all of it", api.verify(k.Key, object{"product": "product", "scopes": []string{"b", "a"}, "environment": "test"}), want)
+	})
+}
+
+func TestVerify_nobodysKey(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		k := api.key(api.activeTenant("globex").ID, nil)
+		malformed := verdictBody{Code: "MALFORMED", MaxAgeSeconds: 5}
+		for _, text := range []string{"", "x", k.Key[1:], k.Key + "0", k.Key[:56] + "!", strings.ToUpper(k.Key), " " + k.Key, "bp_prod" + k.Key[7:]} {
+			wantEqual(t, "the verdict on "+text, api.verify(text, nil), malformed)
+		}
+		last := "0"
+		if strings.HasSuffix(k.Key, last) {
+			last = "1"
+		}
+		wantEqual(t, "the verdict on a typing error", api.verify(k.Key[:56]+last, nil), malformed)
+		wantEqual(t, "the verdict on an unknown key", api.verify(unknownKey, nil), verdictBody{Code: "NOT_FOUND"})
+	})
+}
+
+func TestVerify_boundKey(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		x := api.activeTenant("globex").ID
+		for _, product := range []string{"own", "other"} {
+			api.product(product, nil)
+			api.grant(x, product)
+		}
+		k := api.key(x, object{"product": "own"})
+		if got := api.wantVerdict("VALID", k.Key, nil); got.Entitlement == nil || got.Entitlement.Product != "own" {
+			t.Errorf("a bound key is asked for its own product: %+v", got)
+		}
+		api.wantVerdict("VALID", k.Key, object{"product": "own", "environment": "live"})
+		for _, more := range []object{{"product": "other"}, {"environment": "test"}, {"product": "unknown"}} {
+			wantEqual(t, "the verdict for another", api.verify(k.Key, more), verdictBody{Code: "NOT_FOUND"})
+		}
+	})
+}
+
+// Each step takes away the reason that came first, so that the next one shows.
+func TestVerify_order(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		x := api.activeTenant("globex")
+		api.product("product", nil)
+		ask := object{"product": "product", "scopes": []string{"held", "not:held"}}
+		expiring := object{"scopes": []string{"held"}, "expires_at": "2026-03-02T10:30:00Z"}
+		revoked, disabled, expired := api.key(x.ID, expiring), api.key(x.ID, expiring), api.key(x.ID, expiring)
+		frozen := api.key(x.ID, object{"scopes": []string{"held"}})
+		api.wantVerdict("NOT_ENTITLED", frozen.Key, ask)
+		api.wantVerdict("NOT_ENTITLED", frozen.Key, object{"product": "unknown"})
+		api.grant(x.ID, "product")
+		api.wantVerdict("INSUFFICIENT_SCOPE", frozen.Key, ask)
+		api.wantVerdict("VALID", frozen.Key, object{"product": "product", "scopes": []string{"held"}})
+		api.wantVerdict("INSUFFICIENT_SCOPE", frozen.Key, object{"scopes": []string{"hel"}})
+
+		api.freeze(x.ID)
+		if got := api.wantVerdict("TENANT_FROZEN", frozen.Key, ask); got.Tenant.Status != registry.StatusFrozen || got.Entitlement != nil {
+			t.Errorf("of a frozen tenant: %+v", got)
+		}
+		api.clock.advance(time.Hour)
+		api.wantVerdict("EXPIRED", expired.Key, ask)
+		api.disable(revoked.ID)
+		api.disable(disabled.ID)
+		api.wantVerdict("DISABLED", disabled.Key, ask)
+		api.revoke(revoked.ID, "")
+		if got := api.wantVerdict("REVOKED", revoked.Key, ask); *got.KeyID != revoked.ID || *got.Secret != "current" || (*got.Scopes)[0] != "held" {
+			t.Errorf("a revoked key is shown as %+v", got)
+		}
+		api.wantVerdict("NOT_FOUND", revoked.Key, object{"environment": "test"})
+	})
+}
+
+func TestVerify_time(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		x := api.activeTenant("globex").ID
+		api.product("product", withTrial)
+		api.post("/v1/catalog/trial-request", wish(x, "product")).want(http.StatusCreated)
+		ends := start.Add(14 * 24 * time.Hour)
+		k := api.key(x, object{"expires_at": registry.FormatTime(ends.Add(time.Second))})
+		ask := object{"product": "product"}
+		for _, step := range []struct {
+			at     time.Time
+			code   registry.VerifyCode
+			maxAge int
+			until  string
+		}{
+			{start, "VALID", 5, registry.FormatTime(ends)},
+			{ends.Add(-5 * time.Second), "VALID", 5, registry.FormatTime(ends)},
+			{ends.Add(-4999 * time.Millisecond), "VALID", 4, registry.FormatTime(ends)},
+			{ends.Add(-time.Microsecond), "VALID", 0, registry.FormatTime(ends)},
+			{ends, "NOT_ENTITLED", 1, registry.FormatTime(ends.Add(time.Second))},
+			{ends.Add(time.Second - time.Microsecond), "NOT_ENTITLED", 0, registry.FormatTime(ends.Add(time.Second))},
+			{ends.Add(time.Second), "EXPIRED", 5, "never"},
+		} {
+			api.clock.advance(step.at.Sub(api.clock.now()))
+			got := api.verify(k.Key, ask)
+			until := "never"
+			if got.ValidUntil != nil {
+				until = *got.ValidUntil
+			}
+			if got.Code != step.code || got.MaxAgeSeconds != step.maxAge || until != step.until {
+				t.Errorf("at %s: %s for %d s until %s, want %s for %d s until %s", step.at, got.Code, got.MaxAgeSeconds, until, step.code, step.maxAge, step.until)
+			}
+		}
+	})
+}
+
+func TestVerify_refused(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		with := func(name string, value any) object { return object{"key": unknownKey, name: value} }
+		refused(api, "/v1/internal/api-keys/verify", []refusal{
+			{object{}, "invalid_request", "/key"},
+			{object{"key": nil}, "invalid_request", "/key"},
+			{with("product", "No Key"), "invalid_request", "/product"},
+			{with("environment", "prod"), "invalid_request", "/environment"},
+			{with("scopes", []string{"No"}), "invalid_request", "/scopes/0"},
+		})
+	})
+}
