@@ -87,6 +87,13 @@ func TestFaults_ofReads(t *testing.T) {
 		"audit, empty": func(st *stage) error {
 			return second(st.s.Audit(st.ctx, st.by, registry.AuditQuery{GroupID: &st.active.ID, Limit: 1, ActorID: "nobody"}))
 		},
+		"audit, unknown": func(st *stage) error {
+			_, err := st.s.Audit(st.ctx, st.by, registry.AuditQuery{GroupID: new(uuid.New()), Limit: 1})
+			if refusal := (*registry.Error)(nil); errors.As(err, &refusal) {
+				return nil // as it should, without a fault
+			}
+			return err
+		},
 		"verify": func(st *stage) error {
 			return second(st.s.Verify(st.ctx, st.by, registry.VerifyQuery{Key: key}))
 		},
