@@ -20,6 +20,7 @@ var mayImport = map[string][]string{
 	"internal/registry":                    {},
 	"internal/config":                      {},
 	"internal/telemetry":                   {},
+	"internal/telemetry/telemetrytest":     {},
 	"internal/migrate":                     {},
 	"internal/store/memory":                {"internal/registry"},
 	"internal/store/postgres":              {"internal/registry"},
@@ -40,12 +41,16 @@ var onlyIn = map[string][]string{
 	"github.com/jackc/pgx/v5": {
 		"internal/store/postgres", "internal/store/postgres/postgrestest", "internal/migrate", "internal/telemetry",
 	},
-	"github.com/golang-migrate/migrate/v4":        {"internal/migrate"},
-	"net/http":                                    {"internal/auth", "internal/auth/authtest", "internal/server", "internal/telemetry", "cmd/server"},
-	"go.opentelemetry.io":                         {"internal/telemetry"},
+	"github.com/golang-migrate/migrate/v4": {"internal/migrate"},
+	"net/http": {
+		"internal/auth", "internal/auth/authtest", "internal/server", "internal/telemetry", "internal/telemetry/telemetrytest", "cmd/server",
+	},
+	"go.opentelemetry.io":                         {"internal/telemetry", "internal/telemetry/telemetrytest"},
 	"github.com/getkin/kin-openapi":               {},
 	"github.com/testcontainers/testcontainers-go": {"internal/store/postgres/postgrestest"},
-	"testing": {"internal/auth/authtest", "internal/store/storetest", "internal/store/postgres/postgrestest"},
+	"testing": {
+		"internal/auth/authtest", "internal/store/storetest", "internal/store/postgres/postgrestest", "internal/telemetry/telemetrytest",
+	},
 }
 
 type listed struct {

@@ -138,7 +138,7 @@ func start(t *testing.T, env []string, args ...string) *program {
 		}
 		p.checkTraces(t)
 		if t.Failed() {
-			t.Logf("standard output:\n%s\nstandard error:\n%s", &p.stdout, lastLines(p.stderr.String(), 60))
+			t.Logf("standard output:\n%s\nstandard error:\n%s", &p.stdout, lastLines(p.stderr.String(), 20))
 		}
 	})
 	return p

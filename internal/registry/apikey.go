@@ -92,6 +92,11 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, n NewAPIKey) (API
 		if count >= s.maxKeys {
 			return APIKey{}, AuditEvent{}, conflict(CodeTooManyKeys, "The tenant has %d keys that are not revoked, the most it may have.", count)
 		}
+		if n.Product != "" {
+			if _, _, err := knownProduct(ctx, tx, t, n.Product, now); err != nil {
+				return APIKey{}, AuditEvent{}, err
+			}
+		}
 		k := APIKey{
 			ID: newID(), TenantID: t.ID, Name: n.Name, Environment: n.Environment, Product: n.Product, Scopes: n.Scopes,
 			Prefix: text[:12], Hash: sha256.Sum256([]byte(text)), ExpiresAt: n.ExpiresAt, CreatedBy: by.author(), CreatedAt: now, UpdatedAt: now,
@@ -99,10 +104,7 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, n NewAPIKey) (API
 		if k.Scopes == nil {
 			k.Scopes = []string{}
 		}
-		err = refuse(tx.InsertAPIKey(ctx, k), map[error]*Error{
-			ErrNoParent: notFound(CodeProductNotFound, "product").in("/product"),
-		})
-		return k, k.event("api_key.create", Create, t, APIKey{}), err
+		return k, k.event("api_key.create", Create, t, APIKey{}), tx.InsertAPIKey(ctx, k)
 	})
 	if err != nil {
 		return APIKey{}, "", err

@@ -144,7 +144,7 @@ func (e AuditEvent) validate() error {
 	c.text("/description", e.Description, MaxText)
 	c.fields("/fields", e.Fields)
 	c.optionalLine("/component", e.Component, MaxName)
-	if e.Component == component {
+	if strings.EqualFold(e.Component, component) {
 		c.add("/component", "is the name of this service, which writes its own events")
 	}
 	c.optionalLine("/version", e.Version, MaxName)

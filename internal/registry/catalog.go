@@ -349,32 +349,38 @@ func (s *Service) StartTrial(ctx context.Context, by Caller, w ProductWish) (Ent
 	})
 }
 
-// wished locks the tenant of a wish and reads what the decision about it needs. A product that the tenant may not know of, or
-// that is not available now, is one that is not there.
+// wished locks the tenant of a wish and reads what the decision about it needs.
 func wished(ctx context.Context, tx Tx, by Caller, w ProductWish, now time.Time) (Tenant, Product, standing, error) {
-	unknown := notFound(CodeProductNotFound, "product").in("/product")
 	t, err := lockLivingTenant(ctx, tx, by, w.TenantID)
 	if err != nil {
 		return Tenant{}, Product{}, standing{}, err
 	}
-	p, err := tx.Product(ctx, w.Product)
+	p, has, err := knownProduct(ctx, tx, t, w.Product, now)
+	return t, p, has, err
+}
+
+// knownProduct reads a product that a body names for a tenant, and what the tenant has of it. One that the tenant may not know of, or
+// that is not available now, is one that is not there.
+func knownProduct(ctx context.Context, tx Tx, t Tenant, key string, now time.Time) (Product, standing, error) {
+	unknown := notFound(CodeProductNotFound, "product").in("/product")
+	p, err := tx.Product(ctx, key)
 	if err != nil {
-		return Tenant{}, Product{}, standing{}, refuse(err, map[error]*Error{ErrNotFound: unknown})
+		return Product{}, standing{}, refuse(err, map[error]*Error{ErrNotFound: unknown})
 	}
 	sources, err := tx.Entitlements(ctx, t.ID)
 	if err != nil {
-		return Tenant{}, Product{}, standing{}, err
+		return Product{}, standing{}, err
 	}
 	pending, err := tx.PendingRequests(ctx, t.ID)
 	if err != nil {
-		return Tenant{}, Product{}, standing{}, err
+		return Product{}, standing{}, err
 	}
 	has := standingOf(p.Key, sources, pending, now)
 	known := has.granted || has.trial != nil || has.request != nil || (p.Audience == Public && p.available(now))
 	if !known {
-		return Tenant{}, Product{}, standing{}, unknown
+		return Product{}, standing{}, unknown
 	}
-	return t, p, has, nil
+	return p, has, nil
 }
 
 func (r CatalogRequest) event(action string, crud CRUD, t Tenant) AuditEvent {

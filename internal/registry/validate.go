@@ -63,17 +63,20 @@ func (c *checks) optionalLine(pointer, s string, max int) {
 	}
 }
 
-// text checks a longer text that may hold line breaks and tabs.
+// text checks a longer text that may hold line breaks, tabs, and the joiners that some scripts and emoji are written with.
 func (c *checks) text(pointer, s string, max int) {
 	switch {
 	case utf8.RuneCountInString(s) > max:
 		c.add(pointer, "must have at most %d characters", max)
 	case !utf8.ValidString(s):
 		c.add(pointer, "must be valid UTF-8")
-	case strings.ContainsFunc(s, func(r rune) bool { return r != '\n' && r != '\r' && r != '\t' && unreadable(r) }):
+	case strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(textOnly, r) && unreadable(r) }):
 		c.add(pointer, "must not hold control, bidirectional or zero-width characters")
 	}
 }
+
+// textOnly are the characters that a longer text may hold and a line may not.
+const textOnly = "\n\r\t\u200c\u200d"
 
 // unreadable runes show nothing, or show other text than the one that is there.
 func unreadable(r rune) bool {

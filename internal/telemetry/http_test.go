@@ -16,6 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel/attribute"
 	spanpb "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"github.com/breakpilot/tenant-registry/internal/telemetry/telemetrytest"
 )
 
 // What must be nowhere: a key, a token, a database's password, a query's value, a parameter of a statement.
@@ -50,7 +52,7 @@ func leaky(tel *Telemetry) *http.ServeMux {
 
 func TestExport_noSecretLeaves(t *testing.T) {
 	t.Parallel()
-	rec := newReceiver(t)
+	rec := telemetrytest.New(t)
 	tel, out := setup(t, Options{Getenv: env("OTEL_EXPORTER_OTLP_ENDPOINT", rec.URL), Prometheus: true})
 	handler := tel.Wrap(leaky(tel))
 	hostile := func(r *http.Request) {
@@ -76,7 +78,7 @@ func TestExport_noSecretLeaves(t *testing.T) {
 	flush(t, tel)
 
 	for _, canary := range canaries {
-		for sink, text := range map[string][]byte{"OTLP": rec.raw, "the log": []byte(out.String()), "Prometheus": []byte(scraped)} {
+		for sink, text := range map[string][]byte{"OTLP": rec.Raw(), "the log": []byte(out.String()), "Prometheus": []byte(scraped)} {
 			if i := bytes.Index(text, []byte(canary)); i >= 0 {
 				t.Errorf("%s has %q: …%q…", sink, canary, text[max(0, i-80):i+len(canary)])
 			}
@@ -84,19 +86,19 @@ func TestExport_noSecretLeaves(t *testing.T) {
 	}
 
 	// Controls: each place where a canary went was really exported.
-	things, leak, query := rec.span(t, "GET /v1/things/{id}"), rec.span(t, "GET /leak/{id}"), rec.span(t, "UPDATE")
-	if got := attr(things.Attributes, "url.path"); got != "/v1/things/bp_live_[redacted]" {
+	things, leak, query := rec.Span(t, "GET /v1/things/{id}"), rec.Span(t, "GET /leak/{id}"), rec.Span(t, "UPDATE")
+	if got := telemetrytest.Attr(things.Attributes, "url.path"); got != "/v1/things/bp_live_[redacted]" {
 		t.Errorf("url.path is %q", got)
 	}
 	if things.TraceState != "" || leak.Status.GetCode() != spanpb.Status_STATUS_CODE_ERROR || len(leak.Events) != 1 ||
 		!strings.Contains(leak.Events[0].String(), "cannot use bp_live_[redacted]") {
 		t.Errorf("the panic's span is %v", leak)
 	}
-	if attr(query.Attributes, "pgx.sql_state") != "22P02" || attr(query.Attributes, "db.query.text") != "UPDATE t SET a = $1" {
+	if telemetrytest.Attr(query.Attributes, "pgx.sql_state") != "22P02" || telemetrytest.Attr(query.Attributes, "db.query.text") != "UPDATE t SET a = $1" {
 		t.Errorf("the statement's span is %v", query)
 	}
-	if n := strings.Count(fmt.Sprint(rec.records()), "bp_live_[redacted]"); n < 8 {
-		t.Errorf("%d redactions in exported logs: %v", n, rec.records())
+	if n := strings.Count(fmt.Sprint(rec.Records()), "bp_live_[redacted]"); n < 8 {
+		t.Errorf("%d redactions in exported logs: %v", n, rec.Records())
 	}
 	if n := strings.Count(out.String(), "bp_live_[redacted]"); n != 8 || !strings.Contains(out.String(), "postgres://u:[redacted]@db/x") {
 		t.Errorf("%d redactions in the log: %s", n, out)
@@ -125,7 +127,7 @@ func TestRedact(t *testing.T) {
 
 func TestWrap_namesAreBounded(t *testing.T) {
 	t.Parallel()
-	rec := newReceiver(t)
+	rec := telemetrytest.New(t)
 	tel, _ := setup(t, Options{Getenv: env("OTEL_EXPORTER_OTLP_ENDPOINT", rec.URL), Prometheus: true})
 	handler := tel.Wrap(routes(tel))
 	for i := range 100 {
@@ -157,7 +159,7 @@ func TestWrap_namesAreBounded(t *testing.T) {
 		t.Error("the buckets of the view are not those for seconds")
 	}
 	exported := 0
-	for _, m := range rec.allMetrics() {
+	for _, m := range rec.Metrics() {
 		if strings.HasPrefix(m.Name, "http.server.") {
 			exported++
 			if points := m.GetHistogram().GetDataPoints(); len(points) != 3 || len(points[0].Exemplars) != 0 {
@@ -169,7 +171,7 @@ func TestWrap_namesAreBounded(t *testing.T) {
 		t.Errorf("%d metrics of HTTP left, want duration and both sizes", exported)
 	}
 	names := map[string]int{}
-	for _, s := range rec.spans() {
+	for _, s := range rec.Spans() {
 		names[s.Name]++
 	}
 	if fmt.Sprint(names) != "map[GET /v1/things/{id}:100 SELECT:100 unmatched:200]" {

@@ -18,8 +18,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel/trace"
 	metricpb "go.opentelemetry.io/proto/otlp/metrics/v1"
-	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 	"go.uber.org/goleak"
+
+	"github.com/breakpilot/tenant-registry/internal/telemetry/telemetrytest"
 )
 
 const (
@@ -48,7 +49,7 @@ func withTraceparent(r *http.Request) {
 
 func TestExport_oneTraceInAllThreeSignals(t *testing.T) {
 	t.Parallel()
-	rec := newReceiver(t)
+	rec := telemetrytest.New(t)
 	tel, out := setup(t, Options{Getenv: env(
 		"OTEL_EXPORTER_OTLP_ENDPOINT", rec.URL,
 		"OTEL_EXPORTER_OTLP_HEADERS", "x-token=a%20b",
@@ -58,37 +59,36 @@ func TestExport_oneTraceInAllThreeSignals(t *testing.T) {
 	get(tel.Wrap(routes(tel)), "/v1/things/42", withTraceparent)
 	flush(t, tel)
 
-	if got, want := rec.seen(), []string{"/v1/logs", "/v1/metrics", "/v1/traces"}; !slices.Equal(got, want) {
+	if got, want := rec.Paths(), []string{"/v1/logs", "/v1/metrics", "/v1/traces"}; !slices.Equal(got, want) {
 		t.Fatalf("received %q, want %q", got, want)
 	}
-	if got := rec.headers.Get("X-Token"); got != "a b" {
+	if got := rec.Header().Get("X-Token"); got != "a b" {
 		t.Errorf("the exporter sent the header %q, want %q", got, "a b")
 	}
-	for signal, r := range map[string]*resourcepb.Resource{
-		"traces": rec.traces[0].Resource, "metrics": rec.metrics[0].Resource, "logs": rec.logs[0].Resource,
-	} {
-		if attr(r.Attributes, "service.name") != "tenant-registry" || attr(r.Attributes, "service.version") != "1.2.3" ||
-			attr(r.Attributes, "deployment.environment.name") != "stage" || attr(r.Attributes, "service.instance.id") == "" {
+	for signal, from := range rec.Resources() {
+		r := from[0]
+		if telemetrytest.Attr(r.Attributes, "service.name") != "tenant-registry" || telemetrytest.Attr(r.Attributes, "service.version") != "1.2.3" ||
+			telemetrytest.Attr(r.Attributes, "deployment.environment.name") != "stage" || telemetrytest.Attr(r.Attributes, "service.instance.id") == "" {
 			t.Errorf("resource of %s: %v", signal, r.Attributes)
 		}
 	}
 
-	server, query := rec.span(t, "GET /v1/things/{id}"), rec.span(t, "SELECT")
+	server, query := rec.Span(t, "GET /v1/things/{id}"), rec.Span(t, "SELECT")
 	if hex(server.TraceId) != inboundTrace || hex(server.ParentSpanId) != inboundParent {
 		t.Errorf("the request's span is %x under %x, want the caller's trace", server.TraceId, server.ParentSpanId)
 	}
 	if hex(query.TraceId) != inboundTrace || !bytes.Equal(query.ParentSpanId, server.SpanId) {
 		t.Errorf("the statement's span is %x under %x, want it under the request's %x", query.TraceId, query.ParentSpanId, server.SpanId)
 	}
-	if got := attr(server.Attributes, "http.route"); got != "/v1/things/{id}" {
+	if got := telemetrytest.Attr(server.Attributes, "http.route"); got != "/v1/things/{id}" {
 		t.Errorf("http.route is %q", got)
 	}
-	record := rec.records()[0]
-	if hex(record.TraceId) != inboundTrace || attr(record.Attributes, "trace") != inboundTrace {
-		t.Errorf("the record exported belongs to %x (TraceID: %q)", record.TraceId, attr(record.Attributes, "trace"))
+	record := rec.Records()[0]
+	if hex(record.TraceId) != inboundTrace || telemetrytest.Attr(record.Attributes, "trace") != inboundTrace {
+		t.Errorf("the record exported belongs to %x (TraceID: %q)", record.TraceId, telemetrytest.Attr(record.Attributes, "trace"))
 	}
-	if !slices.ContainsFunc(rec.allMetrics(), func(m *metricpb.Metric) bool { return m.Name == "http.server.request.duration" }) {
-		t.Errorf("metrics are %v", rec.allMetrics())
+	if !slices.ContainsFunc(rec.Metrics(), func(m *metricpb.Metric) bool { return m.Name == "http.server.request.duration" }) {
+		t.Errorf("metrics are %v", rec.Metrics())
 	}
 	var line map[string]any
 	if err := json.Unmarshal([]byte(out.String()), &line); err != nil {
@@ -125,14 +125,14 @@ func TestSetup_signals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rec := newReceiver(t)
+			rec := telemetrytest.New(t)
 			for i := 1; i < len(tc.env); i += 2 {
 				tc.env[i] = strings.Replace(tc.env[i], "URL", rec.URL, 1)
 			}
 			tel, _ := setup(t, Options{Getenv: env(tc.env...)})
 			get(tel.Wrap(routes(tel)), "/v1/things/42")
 			flush(t, tel)
-			if got := strings.Join(rec.seen(), " "); got != tc.want {
+			if got := strings.Join(rec.Paths(), " "); got != tc.want {
 				t.Errorf("received %q, want %q", got, tc.want)
 			}
 		})
@@ -154,7 +154,7 @@ func TestSetup_offStartsNothing(t *testing.T) {
 		{name: "control", env: []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "URL"}, on: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			rec := newReceiver(t)
+			rec := telemetrytest.New(t)
 			for i := 1; i < len(tc.env); i += 2 {
 				tc.env[i] = strings.Replace(tc.env[i], "URL", rec.URL, 1)
 			}
@@ -173,7 +173,7 @@ func TestSetup_offStartsNothing(t *testing.T) {
 				t.Errorf("goroutines: %v", leaked)
 			}
 			flush(t, tel)
-			if conns := rec.conns.Load(); (conns > 0) != tc.on {
+			if conns := rec.Connections(); (conns > 0) != tc.on {
 				t.Errorf("%d connections were made", conns)
 			}
 		})
@@ -212,7 +212,7 @@ func TestSetup_refusesInOneSentence(t *testing.T) {
 
 func TestLogger_levelAndFormat(t *testing.T) {
 	t.Parallel()
-	rec := newReceiver(t)
+	rec := telemetrytest.New(t)
 	tel, out := setup(t, Options{Getenv: env("OTEL_EXPORTER_OTLP_ENDPOINT", rec.URL), LogFormat: "text", LogLevel: slog.LevelWarn})
 	log := tel.Logger().With("part", "x").WithGroup("g")
 	log.Info("too low")
@@ -223,15 +223,15 @@ func TestLogger_levelAndFormat(t *testing.T) {
 		!strings.Contains(got, "after the end") {
 		t.Errorf("the log has %s", got)
 	}
-	if got := rec.records(); len(got) != 1 || got[0].Body.GetStringValue() != "high enough" || got[0].SeverityText != "WARN" ||
-		attr(got[0].Attributes, "part") != "x" {
+	if got := rec.Records(); len(got) != 1 || got[0].Body.GetStringValue() != "high enough" || got[0].SeverityText != "WARN" ||
+		telemetrytest.Attr(got[0].Attributes, "part") != "x" {
 		t.Errorf("exported were %v", got)
 	}
 }
 
 func TestShutdown_unreachableCollector(t *testing.T) {
 	t.Parallel()
-	rec := newReceiver(t)
+	rec := telemetrytest.New(t)
 	rec.Close()
 	tel, out := setup(t, Options{Getenv: env("OTEL_EXPORTER_OTLP_ENDPOINT", rec.URL)})
 	get(tel.Wrap(routes(tel)), "/v1/things/42")
