@@ -114,9 +114,68 @@ func checkBody(t *testing.T, name string, body *openapi3.RequestBody) {
 // checkHeaders asserts that a response names the headers that every answer has.
 func checkHeaders(t *testing.T, name string, response *openapi3.Response) {
 	t.Helper()
-	for _, header := range []string{"X-Request-Id", "Cache-Control"} {
-		if h := response.Headers[header]; h == nil || !h.Value.Required {
-			t.Errorf("%s lacks the header %s", name, header)
+	for header, always := range map[string]bool{"X-Request-Id": true, "Cache-Control": true, "X-Auth-Mode": false} {
+		if h := response.Headers[header]; h == nil || h.Value.Required != always {
+			t.Errorf("%s lacks the header %s, or does not say whether it is always there", name, header)
+		}
+	}
+}
+
+// TestSpec_callers holds who may call an operation to the policy of its route, and its answers to what follows from that.
+func TestSpec_callers(t *testing.T) {
+	t.Parallel()
+	policies, doc := server.Policies(), load(t)
+	if bearer := doc.Components.SecuritySchemes["bearer"].Value; bearer.Type != "http" || bearer.Scheme != "bearer" || bearer.BearerFormat != "JWT" {
+		t.Errorf("the security scheme is %+v", bearer)
+	}
+	described := 0
+	eachOperation(doc, func(name string, op *openapi3.Operation) {
+		described++
+		var roles []string
+		list, _ := op.Extensions["x-roles"].([]any)
+		for _, role := range list {
+			roles = append(roles, fmt.Sprint(role))
+		}
+		if len(roles) == 0 || !slices.Equal(roles, policies[name]) {
+			t.Errorf("%s: x-roles is %q, the route table says %q", name, roles, policies[name])
+		}
+		checkSecurity(t, name, op, !slices.Equal(roles, []string{"anyone"}))
+		checkClaims(t, name, op, slices.Contains(roles, "portal") && !strings.HasPrefix(name, "GET ") && !strings.HasSuffix(name, "/verify"))
+	})
+	if described != len(policies) {
+		t.Errorf("%d operations are described, and %d routes have a policy", described, len(policies))
+	}
+}
+
+// checkSecurity asserts that an operation asks for a token if it is not for anyone, and has the answers of those that do.
+func checkSecurity(t *testing.T, name string, op *openapi3.Operation, closed bool) {
+	t.Helper()
+	switch {
+	case op.Security == nil:
+		t.Errorf("%s does not say whether it asks for a token", name)
+		return
+	case closed && (len(*op.Security) != 1 || len((*op.Security)[0]) != 1 || (*op.Security)[0]["bearer"] == nil):
+		t.Errorf("%s must ask for a bearer token, and nothing else will do: %v", name, *op.Security)
+	case !closed && len(*op.Security) != 0:
+		t.Errorf("%s is for anyone and asks for %v", name, *op.Security)
+	}
+	for status, header := range map[int]string{401: "WWW-Authenticate", 403: "", 429: "Retry-After", 503: "Retry-After"} {
+		response := op.Responses.Status(status)
+		if (response != nil) != closed && (status != 503 || closed) {
+			t.Errorf("%s: answers %d: %t; asks for a token: %t", name, status, response != nil, closed)
+		}
+		if response != nil && header != "" && response.Value.Headers[header] == nil {
+			t.Errorf("%s %d lacks the header %s", name, status, header)
+		}
+	}
+}
+
+// checkClaims asserts that what a portal says of whom it acts for is described where it counts, and only there.
+func checkClaims(t *testing.T, name string, op *openapi3.Operation, wanted bool) {
+	t.Helper()
+	for _, header := range []string{"X-On-Behalf-Of-Id", "X-On-Behalf-Of-Name"} {
+		if p := op.Parameters.GetByInAndName(openapi3.ParameterInHeader, header); (p != nil) != wanted || (p != nil && p.Required) {
+			t.Errorf("%s: takes %s: %t, want %t", name, header, p != nil, wanted)
 		}
 	}
 }

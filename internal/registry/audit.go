@@ -106,6 +106,7 @@ var unknownGroup = &Error{
 func (s *Service) reported(e AuditEvent, by Caller) AuditEvent {
 	e.ID, e.Received = newID(), s.clock()
 	e.EmitterID, e.EmitterName = by.Actor.ID, by.Actor.Name
+	e.Fields = by.withClaim(e.Fields)
 	e.Created = e.Created.UTC().Truncate(time.Microsecond)
 	if e.Created.IsZero() {
 		e.Created = e.Received

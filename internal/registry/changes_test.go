@@ -117,7 +117,7 @@ func second[T any](_ T, err error) error { return err }
 func TestChanges_areAllOfThem(t *testing.T) {
 	t.Parallel()
 	reads := map[string]bool{
-		"Ping": true, "Tenant": true, "TenantBySlug": true, "TenantByOrg": true, "Catalog": true, "Entitlements": true, "APIKeys": true,
+		"Ping": true, "Tenant": true, "TenantBySlug": true, "OwnTenant": true, "Catalog": true, "Entitlements": true, "APIKeys": true,
 		"Audit": true, "Event": true, "Verify": true,
 	}
 	writes := 0

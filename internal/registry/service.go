@@ -109,14 +109,22 @@ func (s *Service) own(e AuditEvent, by Caller, now time.Time) AuditEvent {
 		e.Actor = by.Actor
 	}
 	e.SourceIP, e.CorrelationID = by.SourceIP, by.RequestID
-	if claimed := by.OnBehalfOf; claimed.ID != "" {
-		e.Fields = maps.Clone(e.Fields)
-		e.Fields["on_behalf_of.id"] = claimed.ID
-		if claimed.Name != "" {
-			e.Fields["on_behalf_of.name"] = claimed.Name
-		}
-	}
+	e.Fields = by.withClaim(e.Fields)
 	return e
+}
+
+// withClaim adds to an event's fields whom the caller says it acts for.
+func (c Caller) withClaim(fields map[string]string) map[string]string {
+	if c.OnBehalfOf.ID == "" {
+		return fields
+	}
+	all := map[string]string{}
+	maps.Copy(all, fields)
+	all["on_behalf_of.id"] = c.OnBehalfOf.ID
+	if c.OnBehalfOf.Name != "" {
+		all["on_behalf_of.name"] = c.OnBehalfOf.Name
+	}
+	return all
 }
 
 // author is the text that a record keeps of who made it: the actor's id, and whom it said it acted for.

@@ -60,7 +60,7 @@ func (s *Server) endpoint(rt route) http.Handler {
 
 // answer asks in this order: who is it, may they, is the query well formed; and only then the handler.
 func (s *Server) answer(ctx context.Context, rt route, may policy, r *http.Request) (answer, error) {
-	by, err := s.caller(may, r)
+	by, err := s.caller(ctx, may, r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -75,6 +75,9 @@ func (s *Server) answer(ctx context.Context, rt route, may policy, r *http.Reque
 func (s *Server) write(w http.ResponseWriter, r *http.Request, a answer) {
 	h := w.Header()
 	h.Set("Cache-Control", orElse(a.cache, "no-store"))
+	if a.cache == cacheable { // by whoever keeps it, and for that caller alone
+		h.Set("Vary", "Authorization")
+	}
 	if a.etag != "" {
 		h.Set("ETag", a.etag)
 		read := r.Method == http.MethodGet || r.Method == http.MethodHead // what a change has made is told in any case

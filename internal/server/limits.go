@@ -2,6 +2,7 @@ package server
 
 import (
 	"container/list"
+	"net/netip"
 	"sync"
 
 	"golang.org/x/time/rate"
@@ -34,7 +35,17 @@ func (l limits) principal(id string) bool { return l.principals == nil || l.prin
 // failure counts a failed authentication, and tells whether it is worth an answer and a line of log of its own. A good
 // credential is never refused for the failures of others behind its address.
 func (l limits) failure(address string) bool {
-	return l.addresses == nil || l.addresses.of(address).Allow()
+	return l.addresses == nil || l.addresses.of(network(address)).Allow()
+}
+
+// network is whom an address stands for: of IPv6 one customer has at least 2^64.
+func network(address string) string {
+	if addr, err := netip.ParseAddr(address); err == nil && addr.Is6() {
+		if customer, err := addr.Prefix(64); err == nil {
+			return customer.String()
+		}
+	}
+	return address
 }
 
 var tooMany error = edgeProblem("too_many_requests", "The caller asks too often.")

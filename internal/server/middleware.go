@@ -138,8 +138,12 @@ func (s *Server) unrouted(mux *http.ServeMux) http.Handler {
 
 // missing answers for a path or method that is not there. Under /v1 nobody learns even that without a credential.
 func (s *Server) missing(w http.ResponseWriter, r *http.Request, refusal *registry.Error, allowed ...string) {
-	if strings.HasPrefix(r.URL.Path, "/v1/") {
-		if _, err := s.authenticate(r, s.clientAddress(r)); err != nil {
+	if r.URL.Path == "/v1" || strings.HasPrefix(r.URL.Path, "/v1/") {
+		who, err := s.authenticate(r, s.clientAddress(r))
+		if err == nil && !s.limits.principal(who.ID) {
+			err = tooMany
+		}
+		if err != nil {
 			s.writeError(w, r, err)
 			return
 		}

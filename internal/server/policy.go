@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -39,10 +40,9 @@ func parsePolicy(cell string) (policy, error) {
 }
 
 // caller finds out who asks, and whether they may call the route at all. What they may touch there is the Scope it returns, which
-// registry keeps to. Roles add up.
-func (s *Server) caller(p policy, r *http.Request) (registry.Caller, error) {
-	x := exchangeOf(r)
-	by := registry.Caller{SourceIP: s.clientAddress(r), RequestID: x.requestID}
+// registry keeps to.
+func (s *Server) caller(ctx context.Context, p policy, r *http.Request) (registry.Caller, error) {
+	by := registry.Caller{SourceIP: s.clientAddress(r), RequestID: exchangeOf(r).requestID}
 	if p.anyone {
 		return by, nil
 	}
@@ -50,7 +50,6 @@ func (s *Server) caller(p policy, r *http.Request) (registry.Caller, error) {
 	if err != nil {
 		return by, err
 	}
-	x.principal = who.ID
 	by.Actor = registry.Party{ID: who.ID, Name: who.Name, Type: who.Type}
 	if who.AZP != "" {
 		by.Actor.Fields = map[string]string{"azp": who.AZP}
@@ -58,23 +57,11 @@ func (s *Server) caller(p policy, r *http.Request) (registry.Caller, error) {
 	if !p.unlimited && !s.limits.principal(who.ID) {
 		return by, tooMany
 	}
-	if by.OnBehalfOf, err = onBehalfOf(r.Header, who); err != nil {
+	if by.Scope, err = s.scope(ctx, p, r, who); err != nil {
 		return by, err
 	}
-	granted := false
-	for _, role := range p.roles {
-		if who.Has(role) {
-			reached, err := s.grant(r, &by.Scope, role, who)
-			if err != nil {
-				return by, err
-			}
-			granted = granted || reached
-		}
-	}
-	if !granted {
-		return by, edgeProblem("forbidden", "The caller may not do this.")
-	}
-	return by, nil
+	by.OnBehalfOf, err = onBehalfOf(r.Header, who)
+	return by, err
 }
 
 // authenticate verifies the request's credential. Why one is refused is for the log only.
@@ -92,58 +79,84 @@ func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, 
 	case errors.Is(err, auth.ErrNoKeys):
 		return who, edgeProblem("unavailable", "Tokens cannot be verified yet.")
 	}
+	x.principal = who.ID
 	return who, err
 }
 
-// grant widens the scope by what a role reaches, and tells whether it reaches anything.
-func (s *Server) grant(r *http.Request, scope *registry.Scope, role auth.Role, who auth.Principal) (bool, error) {
+// scope is what the caller's roles reach on a route, all of them together. Why a caller is refused is for the log only.
+func (s *Server) scope(ctx context.Context, p policy, r *http.Request, who auth.Principal) (registry.Scope, error) {
+	var scope registry.Scope
+	granted, reason := false, "it has none of the roles that the route is for"
+	for _, role := range p.roles {
+		if !who.Has(role) {
+			continue
+		}
+		missing, err := s.grant(ctx, &scope, role, who)
+		if err != nil {
+			return scope, err
+		}
+		if missing == "" {
+			granted = true
+		} else {
+			reason = missing
+		}
+	}
+	if !granted {
+		x := exchangeOf(r)
+		s.log.WarnContext(x.ctx, "caller refused", "reason", reason, "principal", who.ID, "azp", who.AZP, "route", x.route, "request_id", x.requestID)
+		return scope, edgeProblem("forbidden", "The caller may not do this.")
+	}
+	return scope, nil
+}
+
+// grant widens the scope by what a role reaches. If that is nothing it says what is missing, in a sentence for an administrator.
+func (s *Server) grant(ctx context.Context, scope *registry.Scope, role auth.Role, who auth.Principal) (missing string, err error) {
 	switch role {
 	case auth.RoleOperator:
 		scope.Operator, scope.Tenants = true, true
 	case auth.RolePortal:
 		scope.Tenants = true
 	case auth.RoleKeysVerify:
-		scope.Product = who.Product
-		if who.Product == "" {
-			s.unbound(r, who, "the product's service account is bound to no product: set the claim product or OIDC_PRODUCT_CLIENTS")
+		if scope.Product = who.Product; who.Product == "" {
+			missing = "the service account is bound to no product: set the claim product or OIDC_PRODUCT_CLIENTS"
 		}
-		return who.Product != "", nil
 	case auth.RoleTenantAdmin:
-		tenant, found, err := s.registry.OwnTenant(r.Context(), who.Organization, who.TenantSlug)
+		tenant, found, err := s.registry.OwnTenant(ctx, who.Organization, who.TenantSlug)
 		if err != nil {
-			return false, err
+			return "", err
 		}
-		if !found {
-			s.unbound(r, who, orElse(who.OrganizationFault, "the user's organisation is no tenant's keycloak_org_id"))
+		if scope.Tenant = tenant; !found {
+			missing = orElse(who.OrganizationFault, "the user's organisation is no tenant's keycloak_org_id")
 		}
-		scope.Tenant = tenant
-		return found, nil
 	}
-	return true, nil
-}
-
-func (s *Server) unbound(r *http.Request, who auth.Principal, reason string) {
-	x := exchangeOf(r)
-	s.log.WarnContext(x.ctx, "caller reaches nothing", "reason", reason, "principal", who.ID, "azp", who.AZP, "request_id", x.requestID)
+	return missing, nil
 }
 
 // onBehalfOf reads whom the portal says it acts for. It is a claim of the portal's, so nobody else may make it.
 func onBehalfOf(h http.Header, who auth.Principal) (registry.Party, error) {
+	const id, name = "X-On-Behalf-Of-Id", "X-On-Behalf-Of-Name"
 	var claimed registry.Party
-	for name, into := range map[string]*string{"X-On-Behalf-Of-Id": &claimed.ID, "X-On-Behalf-Of-Name": &claimed.Name} {
-		given := h.Values(name)
+	var faults []registry.Violation
+	for _, part := range []struct {
+		header string
+		into   *string
+	}{{id, &claimed.ID}, {name, &claimed.Name}} {
+		given := h.Values(part.header)
 		switch {
 		case len(given) == 0:
-			continue
 		case !who.Has(auth.RolePortal):
-			return claimed, invalid(registry.Violation{Parameter: name, Message: "is for callers with the role portal"})
+			faults = append(faults, registry.Violation{Parameter: part.header, Message: "is for callers with the role portal"})
 		case len(given) > 1 || !fitsHeader(given[0]):
-			return claimed, invalid(registry.Violation{Parameter: name, Message: "must be there once, with 1 to 200 visible characters"})
+			faults = append(faults, registry.Violation{Parameter: part.header, Message: "must be there once, with 1 to 200 visible characters"})
+		default:
+			*part.into = given[0]
 		}
-		*into = given[0]
 	}
-	if claimed.Name != "" && claimed.ID == "" {
-		return claimed, invalid(registry.Violation{Parameter: "X-On-Behalf-Of-Id", Message: "is required beside X-On-Behalf-Of-Name"})
+	if faults == nil && claimed.Name != "" && claimed.ID == "" {
+		faults = []registry.Violation{{Parameter: id, Message: "is required beside " + name}}
+	}
+	if faults != nil {
+		return registry.Party{}, invalid(faults...)
 	}
 	return claimed, nil
 }

@@ -66,9 +66,9 @@ func Policies() map[string][]string {
 }
 
 // mux routes by the table. Whatever fits no line is answered by unrouted, never by the mux's own text.
-func (s *Server) mux() *http.ServeMux {
+func (s *Server) mux(table []route) *http.ServeMux {
 	mux := http.NewServeMux()
-	for _, rt := range routes {
+	for _, rt := range table {
 		mux.Handle(rt.method+" "+rt.path, s.endpoint(rt))
 	}
 	mux.Handle("/", s.unrouted(mux))

@@ -42,7 +42,9 @@ type Server struct {
 }
 
 // New makes a Server. It panics if a line of the route table has no valid policy: such a program must not start.
-func New(c Config) *Server {
+func New(c Config) *Server { return newServer(c, routes) }
+
+func newServer(c Config, table []route) *Server {
 	s := &Server{
 		registry: c.Registry, auth: c.Auth, authMode: c.AuthMode, limits: newLimits(c.RateLimit), trustedProxies: c.TrustedProxies,
 		log: c.Logger, version: c.Version, callTimeout: c.CallTimeout,
@@ -53,7 +55,7 @@ func New(c Config) *Server {
 	if s.callTimeout == 0 {
 		s.callTimeout = 5 * time.Second
 	}
-	var routed http.Handler = s.mux()
+	var routed http.Handler = s.mux(table)
 	if c.Wrap != nil {
 		routed = c.Wrap(routed)
 	}
