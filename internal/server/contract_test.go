@@ -44,6 +44,7 @@ var theContract = sync.OnceValue(func() *contract {
 	c := &contract{doc: doc, seen: map[string]bool{}, elsewhere: &openapi3.Operation{Responses: openapi3.NewResponses(
 		openapi3.WithStatus(http.StatusNotFound, doc.Components.Responses["NothingHere"]),
 		openapi3.WithStatus(http.StatusMethodNotAllowed, doc.Components.Responses["MethodNotAllowed"]),
+		openapi3.WithStatus(http.StatusInternalServerError, doc.Components.Responses["Internal"]),
 	)}}
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
