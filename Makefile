@@ -22,8 +22,8 @@ seed: build ## put the sample data into the development database of DATABASE_URL
 
 .PHONY: build
 build: ## compile to ./bin/tenant-registry and ./bin/migrate
-	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/tenant-registry ./cmd/server
-	@$(GO) build -trimpath -o bin/migrate ./cmd/migrate
+	@$(GO) build -ldflags '$(LDFLAGS)' -o bin/tenant-registry ./cmd/server
+	@$(GO) build -o bin/migrate ./cmd/migrate
 
 .PHONY: image
 image: ## build the container image (BUILD_IMAGE, BASE_IMAGE, GOPROXY, IMAGE, VERSION)

@@ -149,7 +149,7 @@ func (s *Server) audit(c *call) (answer, error) {
 		ActorID: c.query.text("actor_id", registry.MaxID), TargetID: c.query.text("target_id", registry.MaxID),
 		CorrelationID: c.query.text("correlation_id", registry.MaxID), IsFailure: c.query.flag("is_failure"),
 	}
-	if action := c.query.text("action", registry.MaxID); action != "" {
+	if action := c.query.text("action", registry.MaxID); action != "" && len(action) <= registry.MaxID {
 		if err := q.ActionFilter(action); err != nil {
 			c.query.add("action", err.Error())
 		}

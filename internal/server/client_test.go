@@ -30,9 +30,9 @@ type client struct {
 	store    registry.Store
 	registry *registry.Service
 	clock    *clock
-	log      *sink   // what the server logged
-	sent     *record // every answer so far
-	canary   string  // what no answer may hold, if it is set
+	log      *sink    // what the server logged
+	sent     *record  // every answer so far
+	canaries []string // what no answer may hold
 }
 
 // record keeps every answer of a server, for a search.
@@ -139,7 +139,8 @@ func (c *client) send(r request) *reply {
 	return got
 }
 
-// exchange sends the target byte for byte, which a URL that was parsed would not.
+// exchange sends the target byte for byte, which a URL that was parsed would not. A path that begins with two slashes would be taken for
+// a host, so it is sent behind one.
 func (c *client) exchange(r request) *reply {
 	c.t.Helper()
 	base, err := url.Parse(c.url)
@@ -148,7 +149,9 @@ func (c *client) exchange(r request) *reply {
 	}
 	u := &url.URL{Scheme: base.Scheme, Host: base.Host}
 	u.Opaque, u.RawQuery, u.ForceQuery = splitTarget(r.target)
-	u.Opaque = "//" + base.Host + u.Opaque
+	if strings.HasPrefix(u.Opaque, "//") {
+		u.Opaque = "//" + base.Host + u.Opaque
+	}
 	req, err := http.NewRequestWithContext(c.t.Context(), r.method, c.url, strings.NewReader(r.body))
 	if err != nil {
 		c.t.Fatal(err)
@@ -185,10 +188,12 @@ func (c *client) checkDiscreet(got *reply) {
 	if got.status >= 400 && telltale.MatchString(shown) {
 		c.t.Errorf("the answer shows the inside: %s", text)
 	}
-	if c.canary != "" && strings.Contains(shown, c.canary) {
-		c.t.Errorf("the answer repeats what was sent: %s", text)
+	for _, canary := range c.canaries {
+		if strings.Contains(shown, canary) {
+			c.t.Errorf("the answer shows %s: %s", canary, text)
+		}
 	}
-	c.sent.add(text)
+	c.sent.add(shown)
 }
 
 // reply is an answer.

@@ -47,6 +47,7 @@ var theContract = sync.OnceValue(func() *contract {
 		openapi3.WithStatus(http.StatusUnauthorized, doc.Components.Responses["Unauthenticated"]),
 		openapi3.WithStatus(http.StatusTooManyRequests, doc.Components.Responses["TooManyRequests"]),
 		openapi3.WithStatus(http.StatusServiceUnavailable, doc.Components.Responses["Unavailable"]),
+		openapi3.WithStatus(http.StatusInternalServerError, doc.Components.Responses["Internal"]),
 	)}}
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {

@@ -52,11 +52,11 @@ func jsonContent(h http.Header) error {
 	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	charset := params["charset"]
 	switch {
-	case err != nil || media != "application/json":
+	case err != nil || media != "application/json" || len(h.Values("Content-Type")) > 1:
 		return edgeProblem("unsupported_media_type", "The body must be application/json.")
 	case charset != "" && !strings.EqualFold(charset, "utf-8"):
 		return edgeProblem("unsupported_media_type", "The body must be in UTF-8.")
-	case h.Get("Content-Encoding") != "":
+	case strings.Join(h.Values("Content-Encoding"), "") != "":
 		return edgeProblem("unsupported_media_type", "The body must not be compressed.")
 	}
 	return nil

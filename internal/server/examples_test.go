@@ -30,8 +30,15 @@ var (
 func exampleServer(t *testing.T) *client {
 	t.Helper()
 	api := newClient(t, memory.New(), registry.Options{})
-	api.seeded()
-	api.tx(func(ctx context.Context, tx registry.Tx) error {
+	api.examples()
+	return api
+}
+
+// examples fills the store with what the examples of openapi.yaml act on.
+func (c *client) examples() {
+	c.t.Helper()
+	c.seeded()
+	c.tx(func(ctx context.Context, tx registry.Tx) error {
 		if err := tx.InsertTenant(ctx, registry.Tenant{
 			ID: exampleTenantID, Slug: "umbrella", Name: "Umbrella", Status: registry.StatusTrial, Metadata: map[string]string{}, Version: 1,
 			CreatedAt: start, UpdatedAt: start,
@@ -57,7 +64,6 @@ func exampleServer(t *testing.T) *client {
 			Hash: strings.Repeat("0", 64), PrevChainHash: head.ChainHash, ChainHash: strings.Repeat("1", 64),
 		})
 	})
-	return api
 }
 
 // TestExamples sends every example request to a server with the sample data and compares the answer with the example of the same

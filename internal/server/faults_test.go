@@ -92,7 +92,7 @@ func TestFaults_ofTheStore(t *testing.T) {
 			t.Run(name+" "+route, func(t *testing.T) {
 				t.Parallel()
 				api := failing(exampleServer(t), func(string) error { return fault.err })
-				api.canary = "hunter2"
+				api.canaries = []string{"hunter2"}
 				got := api.call(r)
 				got.wantProblem(fault.code)
 				if fault.code == "unavailable" {
@@ -139,7 +139,7 @@ func TestPanic_everyRoute(t *testing.T) {
 			t.Run(o.op.OperationID, func(t *testing.T) {
 				t.Parallel()
 				api := startServer(t, memory.New(), registry.Options{}, inject(func() { panic(errors.New(secretCause)) }))
-				api.canary = "hunter2"
+				api.canaries = []string{"hunter2"}
 				r := exampleRequest(o, body).with("X-Request-Id", "the-request")
 				if p := api.call(r).wantHeader("X-Request-Id", "the-request").wantProblem("internal"); p.RequestID != "the-request" {
 					t.Errorf("request_id is %q", p.RequestID)

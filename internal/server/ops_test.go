@@ -1,12 +1,13 @@
 package server
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
@@ -43,6 +44,34 @@ func TestDrain(t *testing.T) {
 		api.get("/healthz").want(http.StatusOK)
 		api.tenant("globex")
 	})
+}
+
+func TestSpecIsServed(t *testing.T) {
+	t.Parallel()
+	api := newClient(t, memory.New(), registry.Options{})
+	text := api.get("/openapi.yaml").want(http.StatusOK).wantHeader("Content-Type", "application/yaml").wantHeader("Cache-Control", "public, max-age=300")
+	if string(text.body) != string(specYAML) {
+		t.Error("/openapi.yaml is not the document")
+	}
+	if got := as[object](api.get("/openapi.json").want(http.StatusOK)); got["openapi"] != "3.0.3" || len(got["paths"].(object)) != theContract().doc.Paths.Len() {
+		t.Error("/openapi.json is not the document")
+	}
+	for _, target := range as[struct{ Links map[string]string }](api.get("/").want(http.StatusOK)).Links {
+		api.get(target).want(http.StatusOK)
+	}
+}
+
+// Every type of a problem leads to a page about it.
+func TestProblemPages(t *testing.T) {
+	t.Parallel()
+	api := newClient(t, memory.New(), registry.Options{})
+	for code, kind := range problems {
+		got := as[object](api.get("/problems/" + code).want(http.StatusOK))
+		if got["type"] != "/problems/"+code || got["title"] != kind.Title || got["status"] != float64(kind.Status) || got["help"] == "" {
+			t.Errorf("/problems/%s says %v", code, got)
+		}
+	}
+	api.send(request{method: http.MethodGet, target: "/problems/unknown"}).wantProblem("not_found")
 }
 
 // logLines are the lines of a server's log with this message.

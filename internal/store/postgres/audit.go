@@ -50,9 +50,11 @@ func (r reader) Event(ctx context.Context, id uuid.UUID) (registry.AuditEvent, e
 	return one(ctx, r, query{"read event", sql, []any{id}}, scanEvent)
 }
 
-// Events implements registry.AuditReader.
+// Events implements registry.AuditReader. A plan that is made once for all values walks the whole log in search of a rare one.
 func (r reader) Events(ctx context.Context, q registry.AuditQuery) ([]registry.AuditEvent, error) {
-	return many(ctx, r, eventsQuery(q), scanEvent)
+	statement := eventsQuery(q)
+	statement.args = append([]any{r.plannedEachTime()}, statement.args...)
+	return many(ctx, r, statement, scanEvent)
 }
 
 // eventsQuery has a condition for each filter that is set and no other, so that each text is planned for the index of its filter.

@@ -116,7 +116,7 @@ func (p *probe) read(conn *pgx.Conn) (registry.StoreStatus, error) {
 	return status, nil
 }
 
-// close waits for what is under way, which ends at once, and closes the connection.
+// close waits for what is under way, which ends at once, and closes the connection. There will be no other one.
 func (p *probe) close() {
 	p.end()
 	if conn := <-p.idle; conn != nil {
@@ -124,4 +124,5 @@ func (p *probe) close() {
 		defer cancel()
 		_ = conn.Close(ctx)
 	}
+	p.idle <- nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"slices"
@@ -118,7 +117,7 @@ func closeOnDemotion(otherwise pgconn.PgErrorHandler) pgconn.PgErrorHandler {
 // its server connections around, statements prepared on one are not there on the next, so unless the DSN says otherwise none are.
 func connect(ctx context.Context, cc *pgx.ConnConfig, cfg Config) (*pgx.Conn, error) {
 	conn, err := connectUntraced(ctx, cc)
-	if !refusesParameters(err) {
+	if !hasCode(err, protocolViolation) {
 		return conn, err
 	}
 	for _, params := range []map[string]string{limits, session} {
@@ -127,8 +126,11 @@ func connect(ctx context.Context, cc *pgx.ConnConfig, cfg Config) (*pgx.Conn, er
 	if !strings.Contains(cfg.DSN, "default_query_exec_mode") {
 		cc.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
-	cfg.Logger.InfoContext(ctx, "the database refuses session parameters, as poolers do: connecting without them")
-	return connectUntraced(ctx, cc)
+	conn, err = connectUntraced(ctx, cc)
+	if err == nil {
+		cfg.Logger.InfoContext(ctx, "the database refuses session parameters, as poolers do: connected without them")
+	}
+	return conn, err
 }
 
 func connectUntraced(ctx context.Context, cc *pgx.ConnConfig) (*pgx.Conn, error) {
@@ -137,13 +139,11 @@ func connectUntraced(ctx context.Context, cc *pgx.ConnConfig) (*pgx.Conn, error)
 	return pgx.ConnectConfig(ctx, cc)
 }
 
-func refusesParameters(err error) bool {
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && (pgErr.Code == protocolViolation || strings.Contains(pgErr.Message, "unsupported startup parameter"))
-}
-
 // warnOfLimits looks at what the session really got. Behind a pooler only the role can carry the limits.
-func warnOfLimits(ctx context.Context, conn *pgx.Conn, log *slog.Logger) {
+func warnOfLimits(ctx context.Context, conn *pgx.Conn, cfg Config) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.CallTimeout)
+	defer cancel()
+	log := cfg.Logger
 	for _, name := range slices.Sorted(maps.Keys(limits)) {
 		if name == "tcp_user_timeout" && conn.PgConn().Conn().RemoteAddr().Network() == "unix" {
 			continue
@@ -181,8 +181,13 @@ func reason(err error) (why, next string) {
 			return pgErr.Message, "correct the user or password in the DSN"
 		case pgErr.Code == "3D000":
 			return pgErr.Message, "create the database, or correct its name in the DSN"
+		case pgErr.Code == protocolViolation:
+			return pgErr.Message, "if the DSN sets what a pooler refuses, leave it out there and set it by ALTER ROLE"
 		}
 		return pgErr.Message, "see the database's log"
+	}
+	if strings.Contains(err.Error(), "read only connection") {
+		return "it takes no writes, which target_session_attrs asks for", "name the primary in the DSN, or promote a standby"
 	}
 	next = "start it, or correct the host and port in the DSN"
 	var (

@@ -1,9 +1,12 @@
 package postgres_test
 
 import (
-	"context"
+	"fmt"
 	"os"
 	"testing"
+	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
@@ -13,25 +16,18 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(postgrestest.Main(m))
-}
-
-// open opens a store that is closed when the test ends.
-func open(t *testing.T, cfg postgres.Config) *postgres.Store {
-	t.Helper()
-	store, err := postgres.Open(context.Background(), cfg)
-	if err != nil {
-		t.Fatal(err)
+	if dsn := os.Getenv(holderDSN); dsn != "" {
+		fmt.Println(holdAuditLock(dsn))
+		return
 	}
-	t.Cleanup(store.Close)
-	return store
+	os.Exit(postgrestest.Main(m))
 }
 
 // openPatient opens a store on a new database. Its transactions may be idle for as long as the test likes.
 func openPatient(t *testing.T) registry.Store {
 	t.Helper()
 	dsn := with(postgrestest.New(t), "idle_in_transaction_session_timeout", "1min")
-	return open(t, postgres.Config{DSN: dsn, SchemaVersion: 1})
+	return open(t, postgres.Config{DSN: dsn, SchemaVersion: 1, AcquireTimeout: 10 * time.Second})
 }
 
 func TestStore(t *testing.T) {
@@ -42,4 +38,24 @@ func TestStore(t *testing.T) {
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	storetest.Compare(t, openPatient, func(*testing.T) registry.Store { return memory.New() })
+}
+
+// TestClose is not parallel, so that every goroutine it finds at its end is the store's.
+func TestClose(t *testing.T) {
+	dsn := postgrestest.New(t)
+	before := goleak.IgnoreCurrent()
+	store, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, PingTimeout: 10 * time.Second})
+	must(t, err)
+	insertTenant(t, store, "tenant")
+	_, err = store.Ping(t.Context())
+	must(t, err)
+	store.Close()
+	store.Close()
+	goleak.VerifyNone(t, before)
+
+	_, err = store.TenantBySlug(t.Context(), "tenant")
+	want(t, err, registry.ErrUnavailable)
+	want(t, appendOne(t.Context(), store), registry.ErrUnavailable)
+	_, err = store.Ping(t.Context())
+	want(t, err, registry.ErrUnavailable)
 }

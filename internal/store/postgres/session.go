@@ -23,6 +23,8 @@ type querier interface {
 // Store promises. op names the call in errors.
 type caller interface {
 	call(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error
+	// plannedEachTime is the mode for a statement whose plan must depend on its values.
+	plannedEachTime() pgx.QueryExecMode
 }
 
 // reader implements registry.Reader; the methods are with their aggregates.
@@ -70,7 +72,16 @@ func change(ctx context.Context, c caller, q query) error {
 // pool runs each call on a connection of its own.
 type pool struct {
 	inner                       *pgxpool.Pool
+	mode                        pgx.QueryExecMode // of statements that say nothing else
 	acquireTimeout, callTimeout time.Duration
+}
+
+// plannedEachTime implements caller. In every mode but the default one all statements are planned each time.
+func (p *pool) plannedEachTime() pgx.QueryExecMode {
+	if p.mode == pgx.QueryExecModeCacheStatement {
+		return pgx.QueryExecModeCacheDescribe
+	}
+	return p.mode
 }
 
 func (p *pool) call(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error {

@@ -87,12 +87,14 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, unreached(pc.ConnConfig, err)
 	}
-	warnOfLimits(ctx, first, cfg.Logger)
+	warnOfLimits(ctx, first, cfg)
 	inner, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, unreached(pc.ConnConfig, err)
 	}
-	p := &pool{inner: inner, acquireTimeout: cfg.AcquireTimeout, callTimeout: cfg.CallTimeout}
+	p := &pool{
+		inner: inner, mode: pc.ConnConfig.DefaultQueryExecMode, acquireTimeout: cfg.AcquireTimeout, callTimeout: cfg.CallTimeout,
+	}
 	s := &Store{reader: reader{p}, pool: p, probe: newProbe(first, pc.ConnConfig, cfg.SchemaVersion), ping: cfg.PingTimeout}
 	if _, err := s.Ping(ctx); err != nil {
 		cfg.Logger.WarnContext(ctx, "the database is reached but not ready", "error", err)

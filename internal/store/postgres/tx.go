@@ -20,16 +20,13 @@ const (
 	rollbackTimeout = time.Second
 )
 
-var errEnded = errors.New("the transaction has ended")
-
-// tx is one transaction, for one goroutine.
+// tx is one transaction, for one goroutine. After its end pgx refuses every call.
 type tx struct {
 	reader
 	pool    *pool
 	conn    *pgxpool.Conn
 	inner   pgx.Tx
 	failure error // of the first call that failed: from then on the transaction is doomed
-	ended   bool
 }
 
 var _ registry.Tx = (*tx)(nil)
@@ -73,10 +70,7 @@ func (s *Store) run(ctx context.Context, fn func(registry.Tx) error) (contention
 
 // call implements caller. Whatever fails but a search that finds nothing dooms the transaction, as it does in Postgres.
 func (t *tx) call(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error {
-	switch {
-	case t.ended:
-		return failure(op, errEnded)
-	case t.failure != nil:
+	if t.failure != nil {
 		return t.doomed(op)
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.pool.callTimeout)
@@ -88,6 +82,8 @@ func (t *tx) call(ctx context.Context, op string, fn func(ctx context.Context, o
 	t.failure = t.pool.failure(op, err)
 	return t.failure
 }
+
+func (t *tx) plannedEachTime() pgx.QueryExecMode { return t.pool.plannedEachTime() }
 
 // doomed tells of the first failure without being it: errors.Is finds ErrTxDoomed only.
 func (t *tx) doomed(op string) error {
@@ -118,7 +114,6 @@ func (t *tx) commit(ctx context.Context) error {
 // end rolls back what was not committed, also if ctx has ended or fn panicked, and gives the connection back; one that does not
 // answer is closed.
 func (t *tx) end(ctx context.Context) {
-	t.ended = true
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 	defer cancel()
 	_ = t.inner.Rollback(ctx) // after a commit there is nothing to do, and after a failure the connection is closed

@@ -1,0 +1,70 @@
+// Package auth says who calls. It turns the Authorization header of a request into a Principal: OIDC verifies access tokens of a
+// Keycloak realm, Dev hands out identities for development. What a role may do is not decided here, nor which tenant an
+// organisation is.
+package auth
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+)
+
+// Role is a role of this service's client in Keycloak. Roles add up.
+type Role string
+
+// The roles there are; others in a token mean nothing here.
+const (
+	RoleAuditWrite  Role = "audit:write"  // a service that appends audit events
+	RoleKeysVerify  Role = "keys:verify"  // a product that verifies its API keys
+	RoleOperator    Role = "operator"     // a person of the platform
+	RolePortal      Role = "portal"       // the portal's backend
+	RoleTenantAdmin Role = "tenant-admin" // a person who manages one tenant
+)
+
+// Roles returns every role there is, sorted.
+func Roles() []Role {
+	return []Role{RoleAuditWrite, RoleKeysVerify, RoleOperator, RolePortal, RoleTenantAdmin}
+}
+
+// What a Principal's Type can be.
+const (
+	TypeUser    = "user"
+	TypeService = "service" // a client's service account
+)
+
+// Principal is a verified caller. It is shared between requests: nobody may change what Roles points to.
+type Principal struct {
+	ID    string // the token's sub, of dev identities the identity's own name; never empty, at most 200 characters
+	Name  string // a user's preferred_username, a service's azp; may be empty, is never an e-mail address
+	Type  string // TypeUser or TypeService
+	AZP   string // the client that the token was issued to; may be empty
+	Roles []Role // sorted, known ones only; may be empty
+
+	// Organization is the id of the one organisation that the caller belongs to. If it is empty, OrganizationFault says why, in a
+	// sentence for an administrator that holds nothing of the token.
+	Organization      string
+	OrganizationFault string
+
+	TenantSlug string // the tenant of a dev identity; empty for all others
+	Product    string // the catalogue key that a service is bound to; empty if it is bound to none
+}
+
+// Has tells whether the caller has a role.
+func (p Principal) Has(role Role) bool { return slices.Contains(p.Roles, role) }
+
+// Authenticator finds out who sent a request. It reads the header and the connection's address, never the query or the body, and
+// is safe for concurrent use. Its errors are *Refused and ErrNoKeys.
+type Authenticator interface {
+	Authenticate(r *http.Request) (Principal, error)
+}
+
+// Refused means that the request does not show who sent it.
+type Refused struct {
+	Reason string // for the log only: it helps an attacker; it holds no token
+}
+
+// Error is the reason.
+func (e *Refused) Error() string { return "refused: " + e.Reason }
+
+// ErrNoKeys means that no key set of the issuer was loaded yet, so that no token can be judged. It will be tried again.
+var ErrNoKeys = errors.New("the issuer's key set was not loaded yet")

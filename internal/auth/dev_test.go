@@ -1,0 +1,82 @@
+package auth_test
+
+import (
+	"net/http"
+	"reflect"
+	"testing"
+
+	"github.com/breakpilot/tenant-registry/internal/auth"
+)
+
+// local is a request from this machine; an empty value sends no Authorization header.
+func local(authorization string) *http.Request {
+	r := request()
+	r.RemoteAddr = "127.0.0.1:40000"
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	return r
+}
+
+func TestDevIdentities(t *testing.T) {
+	t.Parallel()
+	dev := auth.NewDev(false)
+	for authorization, want := range map[string]auth.Principal{
+		"":                           {ID: "dev-operator", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleOperator}},
+		"Bearer dev-operator":        {ID: "dev-operator", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleOperator}},
+		"bearer dev-portal":          {ID: "dev-portal", Type: auth.TypeService, Roles: []auth.Role{auth.RolePortal}},
+		"Bearer dev-audit":           {ID: "dev-audit", Type: auth.TypeService, Roles: []auth.Role{auth.RoleAuditWrite}},
+		"Bearer dev-product:widgets": {ID: "dev-product:widgets", Type: auth.TypeService, Roles: []auth.Role{auth.RoleKeysVerify}, Product: "widgets"},
+		"Bearer dev-tenant:acme":     {ID: "dev-tenant:acme", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleTenantAdmin}, TenantSlug: "acme"},
+	} {
+		got, err := dev.Authenticate(local(authorization))
+		want.Name, want.AZP, want.OrganizationFault = want.ID, "dev", got.OrganizationFault
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %+v, %v", authorization, got, err)
+		}
+	}
+}
+
+func TestDevRefuses(t *testing.T) {
+	t.Parallel()
+	dev := auth.NewDev(false)
+	for _, authorization := range []string{
+		" ", "Bearer", "Bearer ", "Basic eA==", "dev-operator", "Bearer dev-nobody", "Bearer DEV-OPERATOR", "Bearer dev-operator:x",
+		"Bearer dev-portal:", "Bearer dev-product", "Bearer dev-product:", "Bearer dev-product:A", "Bearer dev-product:a/b",
+		"Bearer dev-tenant", "Bearer dev-tenant:", "Bearer dev-tenant:-acme", "Bearer dev-tenant:acme:x", "Bearer dev-tenant:acme x",
+		"Bearer x.y.z",
+	} {
+		refused(t, dev, local(authorization))
+	}
+	two := local("Bearer dev-operator")
+	two.Header.Add("Authorization", "Bearer dev-operator")
+	refused(t, dev, two)
+}
+
+func TestDevPeers(t *testing.T) {
+	t.Parallel()
+	for peer, near := range map[string]bool{
+		"127.0.0.1:1": true, "127.8.8.8:1": true, "[::1]:1": true, "[::ffff:127.0.0.1]:1": true,
+		"10.0.0.1:1": false, "[::ffff:10.0.0.1]:1": false, "0.0.0.0:1": false, "[fe80::1%lo]:1": false, "localhost:1": false, "@": false, "": false,
+	} {
+		r := local("Bearer dev-portal")
+		r.RemoteAddr = peer
+		if _, err := auth.NewDev(false).Authenticate(r); (err == nil) != near {
+			t.Errorf("peer %q: %v", peer, err)
+		}
+		if _, err := auth.NewDev(true).Authenticate(r); err != nil {
+			t.Errorf("peer %q with remote ones allowed: %v", peer, err)
+		}
+	}
+}
+
+func TestDevBehindAProxy(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Forwarded", "Via", "X-Forwarded-For", "x-forwarded-host", "X-Forwarded-Anything"} {
+		for _, remote := range []bool{false, true} {
+			r := local("")
+			r.Header[name] = []string{""}
+			refused(t, auth.NewDev(remote), r)
+		}
+	}
+}

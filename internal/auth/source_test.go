@@ -1,0 +1,408 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/breakpilot/tenant-registry/internal/auth"
+	"github.com/breakpilot/tenant-registry/internal/auth/authtest"
+)
+
+// watched is an issuer in memory that notes when its key set was asked for.
+type watched struct {
+	*authtest.Issuer
+	mu    sync.Mutex
+	times []time.Time
+}
+
+func watch() *watched { return &watched{Issuer: authtest.NewInMemory()} }
+
+func (w *watched) RoundTrip(r *http.Request) (*http.Response, error) {
+	if w.KeysURL() == r.URL.String() {
+		w.mu.Lock()
+		w.times = append(w.times, time.Now())
+		w.mu.Unlock()
+	}
+	return w.Issuer.RoundTrip(r)
+}
+
+// fetches are the instants so far.
+func (w *watched) fetches() []time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]time.Time(nil), w.times...)
+}
+
+func (w *watched) start(t *testing.T) *auth.OIDC {
+	o := start(t, w.Issuer, func(c *auth.OIDCConfig) { c.HTTPTransport = w })
+	synctest.Wait()
+	return o
+}
+
+// most is the largest number of instants within any minute.
+func most(times []time.Time) int {
+	largest := 0
+	for n, from := range times {
+		within := 0
+		for _, at := range times[n:] {
+			if at.Sub(from) < time.Minute {
+				within++
+			}
+		}
+		largest = max(largest, within)
+	}
+	return largest
+}
+
+// bad returns the n-th of many tokens that no key verifies: of an unknown key, or of a known one with a signature that is wrong.
+func bad(i *authtest.Issuer, n int) string {
+	kid := "unknown"
+	if n%2 == 1 {
+		kid = i.KeyID()
+	}
+	claims := i.Claims(auth.RoleOperator)
+	claims["jti"] = n
+	return part(map[string]any{"alg": "RS256", "kid": kid}) + "." + part(claims) + "." + strings.Repeat("A", 342)
+}
+
+func TestFloodMakesTwoFetchesAMinute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		o := w.start(t)
+		for n := range 1000 {
+			refused(t, o, bearer(bad(w.Issuer, n)))
+			time.Sleep(59 * time.Millisecond)
+		}
+		if n := len(w.fetches()); n > 2 {
+			t.Errorf("%d fetches in the first minute", n)
+		}
+		for n := range 1000 {
+			refused(t, o, bearer(bad(w.Issuer, n)))
+			time.Sleep(time.Second / 3)
+		}
+		times := w.fetches()
+		if n := most(times); n > 2 {
+			t.Errorf("%d fetches in a minute", n)
+		}
+		if len(times) < 6 {
+			t.Errorf("only %d fetches in six minutes: the set is not renewed", len(times))
+		}
+	})
+}
+
+// TestFloodControl shows what the throttle is for: go-oidc's own key set asks the issuer for each bad token.
+func TestFloodControl(t *testing.T) {
+	t.Parallel()
+	w := watch()
+	keys := oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), &http.Client{Transport: w}), w.KeysURL())
+	verifier := oidc.NewVerifier(w.URL(), keys, &oidc.Config{ClientID: authtest.Audience})
+	for n := range 20 {
+		if _, err := verifier.Verify(context.Background(), bad(w.Issuer, n)); err == nil {
+			t.Fatal("a bad token was accepted")
+		}
+	}
+	if n := len(w.fetches()); n < 20 {
+		t.Errorf("%d fetches for 20 bad tokens: the control shows no harm any more", n)
+	}
+}
+
+func TestFloodAtOnceSharesAFetch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		o := w.start(t)
+		w.Answer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		began := time.Now()
+		var all sync.WaitGroup
+		for n := range 50 {
+			all.Go(func() {
+				if _, err := o.Authenticate(bearer(bad(w.Issuer, n))); err == nil {
+					t.Error("a bad token was accepted")
+				}
+			})
+		}
+		known := w.Sign(w.Claims())
+		accepted(t, o, known)
+		if time.Since(began) != 0 {
+			t.Error("a token of a known key waits for the issuer")
+		}
+		all.Wait()
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("bad tokens wait %s for a hanging issuer, want 2 s", took)
+		}
+		if n := len(w.fetches()); n != 2 {
+			t.Errorf("%d fetches, want the first and one that all share", n)
+		}
+		time.Sleep(4 * time.Second)
+		w.Answer(nil)
+		w.Rotate()
+		time.Sleep(time.Minute)
+		accepted(t, o, w.Sign(w.Claims()))
+	})
+}
+
+// TestFetchWithoutChange holds that bad tokens cannot make the good ones be forgotten.
+func TestFetchWithoutChange(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		o := w.start(t)
+		good := w.Sign(w.Claims(auth.RoleOperator))
+		before := &accepted(t, o, good).Roles[0]
+		refused(t, o, bearer(bad(w.Issuer, 0)))
+		if n := len(w.fetches()); n != 2 {
+			t.Fatalf("%d fetches, want 2", n)
+		}
+		if before != &accepted(t, o, good).Roles[0] {
+			t.Error("an unchanged key set makes verified tokens be forgotten")
+		}
+	})
+}
+
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	for name, rotate := range map[string]func(*authtest.Issuer){
+		"new kid":  (*authtest.Issuer).Rotate,
+		"same kid": (*authtest.Issuer).RotateInPlace,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := watch()
+				o := w.start(t)
+				old := w.Sign(w.Claims())
+				accepted(t, o, old) // and is remembered
+				rotate(w.Issuer)
+				began := time.Now()
+				accepted(t, o, w.Sign(w.Claims()))
+				if took := time.Since(began); took != 0 {
+					t.Errorf("a rotation is noticed after %s", took)
+				}
+				refused(t, o, bearer(old))
+			})
+		})
+	}
+}
+
+func TestRotationInAFlood(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		o := w.start(t)
+		for n := range 100 {
+			refused(t, o, bearer(bad(w.Issuer, n)))
+			time.Sleep(time.Second)
+		}
+		w.Rotate()
+		rotated := time.Now()
+		for n := 0; ; n++ {
+			if _, err := o.Authenticate(bearer(w.Sign(w.Claims()))); err == nil {
+				break
+			}
+			if time.Since(rotated) > time.Minute {
+				t.Fatal("a rotation is not noticed within a minute of a flood")
+			}
+			refused(t, o, bearer(bad(w.Issuer, n)))
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := most(w.fetches()); n > 2 {
+			t.Errorf("%d fetches in a minute", n)
+		}
+	})
+}
+
+func TestWithdrawnKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		o := w.start(t)
+		claims := w.Claims()
+		claims["exp"] = time.Now().Add(time.Hour).Unix()
+		stolen := w.Sign(claims)
+		accepted(t, o, stolen)
+		w.Rotate()
+		time.Sleep(5*time.Minute + time.Second)
+		synctest.Wait()
+		refused(t, o, bearer(stolen))
+	})
+}
+
+// outages are ways in which an issuer does not give its key set.
+func outages() map[string]http.Handler {
+	garbage := func(text string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(text)) })
+	}
+	return map[string]http.Handler{
+		"503":                  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }),
+		"empty":                garbage(""),
+		"HTML":                 garbage("<html>"),
+		"no keys":              garbage(`{"keys":[]}`),
+		"bad keys":             garbage(`{"keys":[1,{"kty":"RSA"},{"kty":"oct","k":"AAAA","alg":"HS256"},{"kty":"EC"}]}`),
+		"short key":            garbage(`{"keys":[{"kty":"RSA","use":"sig","kid":"x","n":"` + strings.Repeat("w", 171) + `","e":"AQAB"}]}`),
+		"keys twice":           garbage(`{"keys":[],"keys":[]}`),
+		"huge":                 garbage(`{"keys":[],"x":"` + strings.Repeat("x", 1<<20) + `"}`),
+		"keys to encrypt with": garbage(strings.NewReplacer(`"alg":"RS256"`, `"ext":"y"`, `"use":"sig"`, `"use":"enc"`).Replace(otherKeys())),
+		"hanging":              http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+		"another host": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Host == "issuer.test" {
+				http.Redirect(w, r, "http://evil.test"+r.URL.Path, http.StatusFound)
+				return
+			}
+			_, _ = w.Write([]byte(otherKeys()))
+		}),
+	}
+}
+
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	for name, answer := range outages() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := watch()
+				o := w.start(t)
+				w.Answer(answer)
+				for range 3 {
+					time.Sleep(time.Hour)
+					accepted(t, o, w.Sign(w.Claims()))
+					refused(t, o, bearer(bad(w.Issuer, 0)))
+				}
+				if n := most(w.fetches()); n > 2 {
+					t.Errorf("%d fetches in a minute of an outage", n)
+				}
+				w.Answer(nil)
+				w.Rotate()
+				time.Sleep(time.Minute)
+				accepted(t, o, w.Sign(w.Claims()))
+			})
+			synctest.Test(t, func(t *testing.T) {
+				w := watch()
+				w.Answer(answer)
+				o := w.start(t)
+				time.Sleep(time.Hour)
+				if _, err := o.Authenticate(bearer(w.Sign(w.Claims()))); !errors.Is(err, auth.ErrNoKeys) {
+					t.Errorf("got %v, want ErrNoKeys", err)
+				}
+				w.Answer(nil)
+				time.Sleep(36 * time.Second) // the longest pause and a fetch
+				accepted(t, o, w.Sign(w.Claims()))
+			})
+		})
+	}
+}
+
+// otherKeys is a key set that has every key an issuer of this test has, so that taking it would show.
+func otherKeys() string {
+	i := authtest.NewInMemory()
+	i.Rotate()
+	rec := &body{}
+	r, _ := http.NewRequest("GET", i.KeysURL(), nil)
+	i.ServeHTTP(rec, r)
+	return rec.String()
+}
+
+type body struct{ strings.Builder }
+
+func (*body) Header() http.Header { return http.Header{} }
+func (*body) WriteHeader(int)     {}
+
+func TestBackOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		w.SetDown(true)
+		began := time.Now()
+		w.start(t)
+		time.Sleep(10 * time.Minute)
+		times := w.fetches()
+		if !times[0].Equal(began) {
+			t.Error("the first attempt is not at once")
+		}
+		for n := range times[1:] {
+			pause, longest := times[n+1].Sub(times[n]), min(250*time.Millisecond<<n, 30*time.Second)
+			if pause < longest/2 || pause > longest {
+				t.Errorf("pause %d is %s, want between %s and %s", n, pause, longest/2, longest)
+			}
+			if n == 20 {
+				return
+			}
+		}
+		t.Errorf("only %d attempts in ten minutes", len(times))
+	})
+}
+
+func TestWaitEndsWithTheRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		o := w.start(t)
+		w.Answer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		refused(t, o, bearer(bad(w.Issuer, 0)).WithContext(ctx))
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("it waited %s although the request ended after 1 s", took)
+		}
+	})
+}
+
+func TestCloseInTheMiddle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		o := w.start(t)
+		w.Answer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = o.Authenticate(bearer(bad(w.Issuer, 0)))
+		}()
+		synctest.Wait()
+		began := time.Now()
+		o.Close()
+		<-done
+		if took := time.Since(began); took != 0 {
+			t.Errorf("Close took %s", took)
+		}
+		accepted(t, o, w.Sign(w.Claims()))
+		refused(t, o, bearer(bad(w.Issuer, 0)))
+	})
+}
+
+// TestConcurrently is for the race detector: good, bad and rotated tokens at once.
+func TestConcurrently(t *testing.T) {
+	t.Parallel()
+	i := authtest.New()
+	t.Cleanup(i.Close)
+	o := loaded(t, i, nil)
+	good, wrong := i.Sign(i.Claims(auth.RoleOperator)), bad(i, 0)
+	i.Rotate()
+	rotated := i.Sign(i.Claims(auth.RolePortal))
+	var all sync.WaitGroup
+	for n := range 8 {
+		all.Go(func() {
+			for k := range 200 {
+				token := []string{good, wrong, rotated}[(n+k)%3]
+				p, err := o.Authenticate(bearer(token))
+				if token == wrong && err == nil {
+					t.Error("a bad token was accepted")
+				}
+				if err == nil && !p.Has(auth.RoleOperator) && !p.Has(auth.RolePortal) {
+					t.Errorf("roles %v", p.Roles)
+				}
+			}
+		})
+	}
+	all.Wait()
+	accepted(t, o, rotated)
+}

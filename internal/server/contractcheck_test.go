@@ -1,0 +1,160 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/store/memory"
+)
+
+// TestContract_refuses is the control of every other test: an answer that departs from openapi.yaml in one thing is found out.
+func TestContract_refuses(t *testing.T) {
+	t.Parallel()
+	api := newClient(t, memory.New(), registry.Options{})
+	x := api.tenant("globex")
+	read := request{method: http.MethodGet, target: join("/v1/tenants", x.ID)}
+	missing := request{method: http.MethodGet, target: join("/v1/tenants", nobody)}
+	made := func(slug string) request { return jsonRequest("/v1/tenants", object{"slug": slug, "name": "Initech"}) }
+	for name, c := range map[string]struct {
+		request request
+		change  func(*reply)
+	}{
+		"a status that is not documented":      {read, func(r *reply) { r.status = http.StatusAccepted }},
+		"a member that is gone":                {read, replace(`"region":null,`, ``)},
+		"a member that is not documented":      {read, replace(`"region":null`, `"region":null,"extra":1`)},
+		"a member that is there twice":         {read, replace(`"region":null`, `"region":null,"region":null`)},
+		"null where there must be a text":      {read, replace(`"name":"The globex"`, `"name":null`)},
+		"a value that is not in the enum":      {read, replace(`"status":"trial"`, `"status":"new"`)},
+		"a time in another form":               {read, replace(`.000000Z`, `Z`)},
+		"an id in another form":                {read, replace(x.ID.String(), strings.ReplaceAll(x.ID.String(), "-", ""))},
+		"a body that is cut":                   {read, func(r *reply) { r.body = r.body[:len(r.body)-1] }},
+		"another media type":                   {read, func(r *reply) { r.header.Set("Content-Type", "text/plain") }},
+		"no Cache-Control":                     {read, func(r *reply) { r.header.Del("Cache-Control") }},
+		"another Cache-Control":                {read, func(r *reply) { r.header.Set("Cache-Control", "public") }},
+		"no ETag":                              {read, func(r *reply) { r.header.Del("Etag") }},
+		"two ETags":                            {read, func(r *reply) { r.header.Add("Etag", r.header.Get("Etag")) }},
+		"no request id":                        {read, func(r *reply) { r.header.Del("X-Request-Id") }},
+		"a Location that is not documented":    {read, func(r *reply) { r.header.Set("Location", "/v1/tenants/x") }},
+		"a sniffable answer":                   {read, func(r *reply) { r.header.Del("X-Content-Type-Options") }},
+		"no Location":                          {made("one"), func(r *reply) { r.header.Del("Location") }},
+		"a Location elsewhere":                 {made("two"), func(r *reply) { r.header.Set("Location", "https://example.org/") }},
+		"a code that is not of this operation": {missing, replace(`tenant_not_found`, `product_not_found`)},
+		"a title that is not of this code":     {missing, replace(`Tenant not found`, `Gone`)},
+		"another request id":                   {missing, replace(`"request_id":"`, `"request_id":"x`)},
+		"a body with 304":                      {read, func(r *reply) { r.status = http.StatusNotModified }},
+	} {
+		got := api.exchange(c.request)
+		if c.request.method == http.MethodGet {
+			if err := theContract().checkReply(c.request, got); err != nil {
+				t.Errorf("%s: the control is refused: %v", name, err)
+			}
+		}
+		before := fmt.Sprint(got.status, got.header, string(got.body))
+		c.change(got)
+		if before == fmt.Sprint(got.status, got.header, string(got.body)) {
+			t.Errorf("%s: nothing was changed in %s", name, before)
+		}
+		if err := theContract().checkReply(c.request, got); err == nil {
+			t.Errorf("%s goes unnoticed", name)
+		}
+	}
+}
+
+func replace(old, with string) func(*reply) {
+	return func(r *reply) { r.body = []byte(strings.ReplaceAll(string(r.body), old, with)) }
+}
+
+func TestContract_refusesRequests(t *testing.T) {
+	t.Parallel()
+	for name, r := range map[string]request{
+		"an unknown path":              {method: http.MethodGet, target: "/v1/nothing"},
+		"an unknown method":            {method: http.MethodPut, target: "/v1/tenants"},
+		"an unknown parameter":         {method: http.MethodGet, target: "/v1/catalog?x=1"},
+		"a limit of 101":               {method: http.MethodGet, target: "/v1/catalog?limit=101"},
+		"no tenant_id":                 {method: http.MethodGet, target: "/v1/entitlements"},
+		"a tenant_id of another form":  {method: http.MethodGet, target: "/v1/entitlements?tenant_id=00000000000000000000000000000001"},
+		"an unknown member":            jsonRequest("/v1/tenants", object{"slug": "globex", "name": "x", "extra": 1}),
+		"a missing member":             jsonRequest("/v1/tenants", object{"slug": "globex"}),
+		"a reserved slug":              jsonRequest("/v1/tenants", object{"slug": "admin", "name": "x"}),
+		"a slug in punycode":           jsonRequest("/v1/tenants", object{"slug": "xn--abc", "name": "x"}),
+		"a blank name":                 jsonRequest("/v1/tenants", object{"slug": "globex", "name": " "}),
+		"an address that is none":      jsonRequest("/v1/audit", object{"action": "a", "crud": "c", "is_anonymous": true, "source_ip": "x"}),
+		"no actor":                     jsonRequest("/v1/audit", object{"action": "a", "crud": "c"}),
+		"no actor and not anonymous":   jsonRequest("/v1/audit", object{"action": "a", "crud": "c", "is_anonymous": false}),
+		"an actor null":                jsonRequest("/v1/audit", object{"action": "a", "crud": "c", "actor": nil}),
+		"a body where none is allowed": jsonRequest(join("/v1/tenants", nobody, "activate"), object{}),
+		"no body":                      {method: http.MethodPost, target: "/v1/tenants"},
+	} {
+		if theContract().checkRequest(r) == nil {
+			t.Errorf("%s goes unnoticed", name)
+		}
+	}
+}
+
+// The patterns of openapi.yaml say of every character of the basic plane what the server says; it can name no others.
+func TestContract_characters(t *testing.T) {
+	t.Parallel()
+	schemas := theContract().doc.Components.Schemas
+	pattern := func(name string) *regexp.Regexp {
+		text := regexp.MustCompile(`\\u([0-9A-F]{4})`).ReplaceAllString(schemas[name].Value.Pattern, `\x{$1}`)
+		return regexp.MustCompile(text)
+	}
+	line, optional, long, text := pattern("Line"), pattern("OptionalLine"), pattern("OptionalLongLine"), pattern("OptionalText")
+	for r := range rune(0x10000) {
+		if 0xD800 <= r && r < 0xE000 {
+			continue
+		}
+		unreadable := unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029'
+		within, alone := "a"+string(r)+"a", string(r)
+		blank := strings.TrimSpace(alone) == ""
+		for p, want := range map[*regexp.Regexp][2]bool{
+			line: {!unreadable, !unreadable && !blank}, optional: {!unreadable, !unreadable && !blank}, long: {!unreadable, !unreadable && !blank},
+			text: {!unreadable || strings.ContainsRune("\t\n\r", r), !unreadable || strings.ContainsRune("\t\n\r", r)},
+		} {
+			if got := [2]bool{p.MatchString(within), p.MatchString(alone)}; got != want {
+				t.Errorf("%U: %v, want %v of %s", r, got, want, p)
+			}
+		}
+	}
+	if line.MatchString("") || !optional.MatchString("") || !long.MatchString("") || !text.MatchString("") {
+		t.Error("only optional texts may be empty")
+	}
+}
+
+// The names that openapi.yaml says are reserved are.
+func TestContract_reserved(t *testing.T) {
+	t.Parallel()
+	api := newClient(t, memory.New(), registry.Options{})
+	x := api.tenant("globex").ID
+	schemas := theContract().doc.Components.Schemas
+	slugs := schemas["NewTenant"].Value.Properties["slug"].Value.Not.Value.AnyOf[1].Value.Enum
+	if len(slugs) == 0 {
+		t.Error("no slug is reserved")
+	}
+	for _, slug := range slugs {
+		api.send(jsonRequest("/v1/tenants", object{"slug": slug, "name": "x"})).wantProblem("invalid_request", "/slug")
+	}
+	for schema, target := range map[string]string{"ProductWish": "/v1/catalog/request", "NewAPIKey": "/v1/api-keys", "VerifyQuery": "/v1/internal/api-keys/verify"} {
+		for _, key := range schemas[schema].Value.Properties["product"].Value.Not.Value.Enum {
+			api.send(jsonRequest(target, withRequired(schemas[schema].Value, x.String(), key))).wantProblem("invalid_request", "/product")
+		}
+	}
+}
+
+// withRequired is a body that has what a schema requires, and a product.
+func withRequired(schema *openapi3.Schema, tenant string, product any) object {
+	all := object{"tenant_id": tenant, "name": "x", "key": unknownKey}
+	body := object{}
+	for _, name := range schema.Required {
+		body[name] = all[name]
+	}
+	body["product"] = product
+	return body
+}

@@ -1,0 +1,110 @@
+package server
+
+import (
+	"encoding/hex"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// TestSecrets drives a key through whatever takes one, well and badly, and then looks for it: its text is in the one answer that made it
+// and nowhere else.
+func TestSecrets(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		x := api.activeTenant("globex").ID
+		made := api.post("/v1/api-keys", object{"tenant_id": x, "name": "a key", "scopes": []string{"a"}}).
+			want(http.StatusCreated).wantHeader("Cache-Control", "no-store")
+		key := as[createdKeyBody](made)
+		secret := key.Key[len(key.Prefix):]
+		if found := api.sent.holding(secret); len(found) != 1 || !strings.Contains(found[0], `"key":"`+key.Key+`"`) {
+			t.Fatalf("the key's text is in %d answers", len(found))
+		}
+		api.canaries = []string{secret}
+
+		broken := failing(api, func(string) error { return registry.ErrUnavailable })
+		panicking := startServer(t, api.store, registry.Options{}, inject(func() { panic("broken") }))
+		broken.canaries, panicking.canaries = api.canaries, api.canaries
+		for _, c := range []*client{api, broken, panicking} {
+			spendKey(c, key)
+		}
+		api.verify(key.Key, object{"scopes": []string{"b"}})
+		api.keys(x)
+		api.events()
+		api.revoke(key.ID, "no longer needed")
+		api.verify(key.Key, nil)
+		for _, c := range []*client{api, broken, panicking} {
+			if log := c.log.String(); strings.Contains(log, secret) {
+				t.Errorf("the log has the key: %s", log)
+			}
+		}
+		if api.dsn != "" {
+			rows := dump(t, api.dsn)
+			for _, form := range []string{secret, hex.EncodeToString([]byte(secret))} {
+				if strings.Contains(rows, form) {
+					t.Errorf("the database has the key: %s", rows)
+				}
+			}
+			if !strings.Contains(rows, key.ID.String()) {
+				t.Error("the dump does not even have the key's record")
+			}
+		}
+	})
+}
+
+// spendKey sends a key wherever somebody might.
+func spendKey(c *client, key createdKeyBody) {
+	c.t.Helper()
+	c.send(jsonRequest("/v1/internal/api-keys/verify", object{"key": key.Key}))
+	c.send(jsonRequest("/v1/internal/api-keys/verify", object{"key": key.Key, "product": key.Key}))
+	c.send(jsonRequest("/v1/internal/api-keys/verify", object{"key": []string{key.Key}}))
+	c.send(jsonRequest("/v1/internal/api-keys/verify", key.Key))
+	c.send(jsonRequest("/v1/api-keys", object{"tenant_id": key.Key, "name": 1}))
+	for _, target := range []string{"/v1/api-keys/" + key.Key, "/v1/" + key.Key, "/v1/tenants/by-slug/" + key.Key, "/v1/api-keys?key=" + key.Key, "/v1/api-keys?tenant_id=" + key.Key} {
+		for _, method := range []string{http.MethodGet, http.MethodDelete} {
+			c.send(request{method: method, target: target})
+		}
+	}
+	c.send(request{method: http.MethodGet, target: "/v1/nothing"}.with("X-Request-Id", key.Key+"?"))
+	c.send(request{method: http.MethodGet, target: "/healthz"}.with("Authorization", "Bearer "+key.Key))
+	c.send(request{method: "BP" + key.Key[8:], target: "/v1/api-keys"})
+}
+
+// dump is every row of every table, as Postgres writes it.
+func dump(t *testing.T, dsn string) string {
+	t.Helper()
+	ctx := t.Context()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	names := selectText(t, conn, `SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
+		WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema')`)
+	if len(names) < 6 {
+		t.Fatalf("the database has the tables %q", names)
+	}
+	var all strings.Builder
+	for _, name := range names {
+		for _, row := range selectText(t, conn, "SELECT t::text FROM "+name+" t") {
+			all.WriteString(name + " " + row + "\n")
+		}
+	}
+	return all.String()
+}
+
+func selectText(t *testing.T, conn *pgx.Conn, sql string) []string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), sql)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}

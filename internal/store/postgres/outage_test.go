@@ -1,0 +1,292 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/store/postgres"
+	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+)
+
+// warm gives the pool n connections, runs a statement on each, and returns who serves them.
+func warm(t *testing.T, pool *pgxpool.Pool, n int, sql string) (pids []int32) {
+	t.Helper()
+	for range n {
+		conn, err := pool.Acquire(t.Context())
+		must(t, err)
+		defer conn.Release()
+		_, err = conn.Exec(t.Context(), sql)
+		must(t, err)
+		pids = append(pids, int32(conn.Conn().PgConn().PID()))
+	}
+	return pids
+}
+
+func TestPoolExhausted(t *testing.T) {
+	t.Parallel()
+	store := open(t, postgres.Config{
+		DSN: postgrestest.New(t), MaxConns: 2, SchemaVersion: 1, AcquireTimeout: 300 * time.Millisecond, PingTimeout: time.Second,
+	})
+	release, held := make(chan struct{}), make(chan struct{})
+	var holders sync.WaitGroup
+	for range 2 {
+		holders.Go(func() {
+			err := store.Tx(t.Context(), func(registry.Tx) error {
+				held <- struct{}{}
+				<-release
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		<-held
+	}
+	begun := time.Now()
+	_, err := store.Products(t.Context())
+	want(t, err, registry.ErrUnavailable)
+	took(t, begun, 300*time.Millisecond, 1500*time.Millisecond)
+	begun = time.Now()
+	want(t, appendOne(t.Context(), store), registry.ErrUnavailable)
+	took(t, begun, 300*time.Millisecond, 1500*time.Millisecond)
+
+	_, err = store.Ping(t.Context())
+	must(t, err)
+
+	close(release)
+	holders.Wait()
+	must(t, appendOne(t.Context(), store))
+}
+
+func TestTerminatedBackends(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	store := open(t, postgres.Config{DSN: dsn, MaxConns: 4, SchemaVersion: 1})
+	admin := connect(t, dsn)
+	terminate := func() {
+		t.Helper()
+		warm(t, store.Pool(), 4, `SELECT 1`)
+		ended := value[int64](admin, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`)
+		if ended < 4 {
+			t.Fatalf("only %d backends were there", ended)
+		}
+	}
+	calls := map[string]func() error{
+		"read": func() error { _, err := store.Products(t.Context()); return err },
+		"tx":   func() error { return appendOne(t.Context(), store) },
+		"ping": func() error { _, err := store.Ping(t.Context()); return err },
+	}
+	for name, call := range calls {
+		terminate()
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+
+	// In the middle of a transaction there is no next connection to be had: it is over, and nothing of it is there.
+	tenant := newTenant("tenant")
+	err := store.Tx(t.Context(), func(tx registry.Tx) error {
+		must(t, tx.InsertTenant(t.Context(), tenant))
+		ended := value[int64](admin, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'idle in transaction'`)
+		if ended != 1 {
+			t.Errorf("%d backends were in a transaction", ended)
+		}
+		_, err := appendTo(t.Context(), tx, tenant.ID)
+		return err
+	})
+	want(t, err, registry.ErrUnavailable)
+	_, err = store.Tenant(t.Context(), tenant.ID)
+	want(t, err, registry.ErrNotFound)
+}
+
+// TestDemotion makes a database read-only under a store that has connections to it, and writable again.
+func TestDemotion(t *testing.T) {
+	t.Parallel()
+	const conns = 4
+	dsn := postgrestest.New(t)
+	store := open(t, postgres.Config{DSN: dsn, MaxConns: conns, SchemaVersion: 1})
+	admin := connect(t, dsn)
+	control, err := pgxpool.New(t.Context(), with(dsn, "pool_max_conns", "1"))
+	must(t, err)
+	t.Cleanup(control.Close)
+
+	admin.run(`ALTER DATABASE ` + admin.name() + ` SET default_transaction_read_only = on`)
+	warm(t, control, 1, `SET default_transaction_read_only = on`)
+	ours := warm(t, store.Pool(), conns, `SET default_transaction_read_only = on`)
+	admin.run(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND application_name = 'tenant-registry' AND NOT pid = ANY($1)`, ours) // that of Ping
+
+	for range 2 {
+		err := appendOne(t.Context(), store)
+		want(t, err, registry.ErrUnavailable)
+		if codeOf(err) != "25006" {
+			t.Errorf("refused with %v", err)
+		}
+		_, err = store.Ping(t.Context())
+		var unready *registry.UnreadyError
+		if !errors.As(err, &unready) || !errors.Is(err, registry.ErrUnavailable) {
+			t.Errorf("ping: %v", err)
+		}
+		_, err = store.Products(t.Context())
+		must(t, err)
+	}
+
+	warm(t, store.Pool(), conns, `SELECT 1`) // sessions that are read-only for as long as they live
+	admin.run(`SET default_transaction_read_only = off; ALTER DATABASE ` + admin.name() + ` RESET default_transaction_read_only`)
+	_, err = store.Ping(t.Context())
+	must(t, err)
+	failed := 0
+	for range 20 {
+		if err := appendOne(t.Context(), store); err != nil {
+			failed++
+			want(t, err, registry.ErrUnavailable)
+		}
+	}
+	if failed > 1 {
+		t.Errorf("%d of 20 writes failed on a database that is writable", failed)
+	}
+	// The control is a pool that keeps its connections.
+	failed = 0
+	for range 20 {
+		if _, err := control.Exec(t.Context(), `CREATE TABLE IF NOT EXISTS control ()`); err != nil {
+			failed++
+		}
+	}
+	if failed != 20 {
+		t.Errorf("a pool without our handler failed %d times of 20: this test shows nothing", failed)
+	}
+}
+
+// TestLostCommit takes the answer to a COMMIT away: nobody knows that it was done, so nobody does it again.
+func TestLostCommit(t *testing.T) {
+	t.Parallel()
+	for name, then := range map[string]func(*link){
+		"swallowed": func(l *link) { l.mute = true },
+		"cut off":   func(l *link) { l.cut() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := postgrestest.New(t)
+			p, through := startProxy(t, dsn)
+			store := open(t, postgres.Config{DSN: through, CallTimeout: 500 * time.Millisecond, SchemaVersion: 1})
+			p.mu.Lock()
+			p.onQuery, p.then = "commit", then
+			p.mu.Unlock()
+			runs := 0
+			begun := time.Now()
+			err := store.Tx(t.Context(), func(tx registry.Tx) error {
+				runs++
+				_, err := appendTo(t.Context(), tx, uuid.Nil)
+				return err
+			})
+			want(t, err, registry.ErrUnavailable)
+			took(t, begun, 0, 2*time.Second)
+			p.mu.Lock()
+			if runs != 1 || p.queries != 1 {
+				t.Errorf("the transaction ran %d times and was committed %d times", runs, p.queries)
+			}
+			p.onQuery, p.then = "", nil
+			p.mu.Unlock()
+			events, err := store.Events(t.Context(), registry.AuditQuery{Limit: 10})
+			must(t, err)
+			if len(events) != 1 {
+				t.Errorf("%d events, want the one", len(events))
+			}
+			must(t, appendOne(t.Context(), store))
+		})
+	}
+}
+
+// TestBlackhole lets a network swallow everything, then refuse everything, then work again.
+func TestBlackhole(t *testing.T) {
+	t.Parallel()
+	p, through := startProxy(t, postgrestest.New(t))
+	store := open(t, postgres.Config{
+		DSN: through, SchemaVersion: 1,
+		CallTimeout: 400 * time.Millisecond, AcquireTimeout: 200 * time.Millisecond, PingTimeout: 200 * time.Millisecond,
+	})
+	down := func() {
+		t.Helper()
+		for _, call := range []func() error{
+			func() error { _, err := store.Products(t.Context()); return err },
+			func() error { return appendOne(t.Context(), store) },
+		} {
+			begun := time.Now()
+			want(t, call(), registry.ErrUnavailable)
+			took(t, begun, 0, 2*time.Second)
+		}
+		begun := time.Now()
+		_, err := store.Ping(t.Context())
+		want(t, err, registry.ErrUnavailable)
+		took(t, begun, 0, time.Second)
+		var unready *registry.UnreadyError
+		if errors.As(err, &unready) {
+			t.Errorf("ping says that it was answered: %v", err)
+		}
+	}
+	up := func() {
+		t.Helper()
+		until(t, "reads, writes and ping work again", 5*time.Second, func() bool {
+			_, read := store.Products(t.Context())
+			_, ping := store.Ping(t.Context())
+			return read == nil && ping == nil && appendOne(t.Context(), store) == nil
+		})
+	}
+	up()
+	p.blackhole(true)
+	down()
+	p.blackhole(false)
+	up()
+	p.stop()
+	down()
+	p.restart()
+	up()
+}
+
+// TestCallTimeout waits for a lock where the server has no limit.
+func TestCallTimeout(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		lock, statement string
+		code            string
+	}{
+		"of the store":   {"0", "0", ""},
+		"of a lock":      {"300ms", "0", "55P03"},
+		"of a statement": {"0", "300ms", "57014"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := with(with(postgrestest.New(t), "lock_timeout", c.lock), "statement_timeout", c.statement)
+			cfg := postgres.Config{DSN: dsn}
+			if c.code == "" {
+				cfg.CallTimeout = 300 * time.Millisecond
+			}
+			store := open(t, cfg)
+			tenant := insertTenant(t, store, "tenant")
+			must(t, store.Tx(t.Context(), func(tx registry.Tx) error {
+				_, err := tx.LockTenant(t.Context(), tenant.ID)
+				must(t, err)
+				begun := time.Now()
+				err = store.Tx(context.Background(), func(tx registry.Tx) error {
+					_, err := tx.LockTenant(context.Background(), tenant.ID)
+					return err
+				})
+				want(t, err, registry.ErrUnavailable)
+				took(t, begun, 300*time.Millisecond, 2500*time.Millisecond)
+				if codeOf(err) != c.code {
+					t.Errorf("ended by %q, want %q: %v", codeOf(err), c.code, err)
+				}
+				return nil
+			}))
+		})
+	}
+}

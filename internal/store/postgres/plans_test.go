@@ -1,0 +1,77 @@
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/store/postgres"
+	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+)
+
+// TestSkewedLog: in a log where one tenant has the oldest events, most values are common and some are rare, a search for a rare one
+// reads few rows, also after many for a common one. Postgres would come to plan without looking at the values.
+func TestSkewedLog(t *testing.T) {
+	t.Parallel()
+	const rows, usual, then, limit = 30_000, 6, 18, 20
+	dsn := postgrestest.New(t)
+	admin := connect(t, dsn)
+	old, others := uuid.MustParse("00000000-0000-7000-8000-000000000001"), uuid.MustParse("00000000-0000-7000-8000-000000000002")
+	admin.run(`INSERT INTO tenants (id, slug, name, status, metadata, version, created_at, updated_at)
+		SELECT id, 'tenant-' || n, 'n', 'trial', '{}', 1, now(), now() FROM unnest($1::uuid[]) WITH ORDINALITY AS t (id, n)`, []uuid.UUID{old, others})
+	admin.run(`INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, action, area, crud, actor_id, target_id, is_failure, is_anonymous,
+			created, received, correlation_id, hash, prev_chain_hash, chain_hash)
+		SELECT i, gen_random_uuid(), g, i, g, area || '.do', area, 'c', 'user', 'target', i % 100 = 0, false,
+			now(), now(), 'req-' || i, decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex')
+		FROM (SELECT i, CASE WHEN i <= 3000 THEN $1::uuid ELSE $2::uuid END AS g, CASE WHEN i = 7 THEN 'rare' ELSE 'common' END AS area
+			FROM generate_series(1, $3::int) AS i) AS x`, old, others, rows)
+	admin.run(`VACUUM ANALYZE audit_log`)
+
+	yes := true
+	for _, c := range []struct{ usual, then registry.AuditQuery }{
+		{registry.AuditQuery{}, registry.AuditQuery{}},
+		{registry.AuditQuery{After: 2000}, registry.AuditQuery{After: 1500}},
+		{registry.AuditQuery{Area: "common"}, registry.AuditQuery{Area: "rare"}},
+		{registry.AuditQuery{Action: "common.do"}, registry.AuditQuery{Action: "rare.do"}},
+		{registry.AuditQuery{ActorID: "user"}, registry.AuditQuery{ActorID: "nobody"}},
+		{registry.AuditQuery{TargetID: "target"}, registry.AuditQuery{TargetID: "nothing"}},
+		{registry.AuditQuery{CorrelationID: "req-8"}, registry.AuditQuery{CorrelationID: "req-7"}},
+		{registry.AuditQuery{Area: "common", TargetID: "target"}, registry.AuditQuery{Area: "common", TargetID: "nothing"}},
+		{registry.AuditQuery{IsFailure: &yes, Action: "common.do"}, registry.AuditQuery{IsFailure: &yes, Action: "rare.do"}},
+		{registry.AuditQuery{IsFailure: &yes, TargetID: "target"}, registry.AuditQuery{IsFailure: &yes, TargetID: "nothing"}},
+	} {
+		before := rowsRead(admin)
+		store, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, MaxConns: 1})
+		must(t, err)
+		pages := 0
+		for _, group := range []*uuid.UUID{nil, &old, &others} {
+			for _, ascending := range []bool{false, true} {
+				for i := range usual + then {
+					q := c.usual
+					if i >= usual {
+						q = c.then
+					}
+					q.GroupID, q.Ascending, q.Limit = group, ascending, limit
+					_, err := store.Events(t.Context(), q)
+					must(t, err)
+					pages++
+				}
+			}
+		}
+		_, err = store.Pool().Exec(t.Context(), `SELECT id FROM audit_log WHERE pos = 1`)
+		must(t, err)
+		store.Close() // a session that ends tells what it read, at least one row
+		until(t, "the statistics arrive", 10*time.Second, func() bool { return rowsRead(admin) > before })
+		read := rowsRead(admin) - before
+		t.Logf("%6d rows read for %d pages of %+v", read, pages, c.then)
+		if read > int64(pages*3*limit) {
+			t.Errorf("%d rows were read for %d pages of %+v", read, pages, c.then)
+		}
+	}
+}
+
+func rowsRead(admin database) int64 {
+	return value[int64](admin, `SELECT coalesce(idx_tup_fetch, 0) + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'audit_log'`)
+}

@@ -1,0 +1,201 @@
+package postgres_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// proxy stands between a store and its server, and does harm on request.
+type proxy struct {
+	t        *testing.T
+	listener net.Listener
+	target   string
+
+	mu      sync.Mutex
+	links   map[*link]bool
+	closed  bool
+	silent  bool   // nothing more comes from the server, on any link
+	onQuery string // a statement without parameters; when one was sent, and answered, happens:
+	then    func(*link)
+	queries int             // how often it was sent
+	refuses map[string]bool // parameters that a session must not be opened with, as of a pooler
+}
+
+// link is one connection.
+type link struct {
+	client, server net.Conn
+	mute           bool // nothing more comes from the server
+	asked          bool // the next answer is that of onQuery
+}
+
+// startProxy returns the proxy and the DSN that leads through it. The DSN must be one without TLS.
+func startProxy(t *testing.T, dsn string) (*proxy, string) {
+	t.Helper()
+	parsed, err := url.Parse(dsn)
+	must(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	p := &proxy{t: t, listener: listener, target: parsed.Host, links: map[*link]bool{}}
+	var serving sync.WaitGroup
+	serving.Go(func() { p.serve(&serving) })
+	t.Cleanup(func() {
+		p.stop()
+		serving.Wait()
+	})
+	parsed.Host = listener.Addr().String()
+	return p, parsed.String()
+}
+
+// stop refuses new connections and cuts those that are there.
+func (p *proxy) stop() {
+	_ = p.listener.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.cutAll()
+}
+
+// cutAll needs the lock.
+func (p *proxy) cutAll() {
+	for l := range p.links {
+		l.cut()
+	}
+}
+
+// restart takes connections again, on the same address.
+func (p *proxy) restart() *proxy {
+	p.t.Helper()
+	listener, err := net.Listen("tcp", p.listener.Addr().String())
+	must(p.t, err)
+	again := &proxy{t: p.t, listener: listener, target: p.target, links: map[*link]bool{}}
+	var serving sync.WaitGroup
+	serving.Go(func() { again.serve(&serving) })
+	p.t.Cleanup(func() {
+		again.stop()
+		serving.Wait()
+	})
+	return again
+}
+
+// blackhole swallows what the server says, on all links, until it is called with false; then the links that lost something are cut.
+func (p *proxy) blackhole(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent = on
+	if !on {
+		p.cutAll()
+	}
+}
+
+func (l *link) cut() {
+	_ = l.client.Close()
+	_ = l.server.Close()
+}
+
+func (p *proxy) serve(serving *sync.WaitGroup) {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", p.target)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		l := &link{client: client, server: server}
+		p.mu.Lock()
+		p.links[l] = true
+		if p.closed {
+			l.cut()
+		}
+		p.mu.Unlock()
+		serving.Go(func() { p.toServer(l) })
+		serving.Go(func() { p.toClient(l) })
+	}
+}
+
+func (p *proxy) toServer(l *link) {
+	defer l.cut()
+	if !p.start(l) {
+		return
+	}
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := l.client.Read(buffer)
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		if p.onQuery != "" && bytes.Contains(buffer[:n], []byte(p.onQuery+"\x00")) {
+			p.queries++
+			l.asked = true
+		}
+		p.mu.Unlock()
+		if _, err := l.server.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// start passes the first message on, or refuses it.
+func (p *proxy) start(l *link) bool {
+	backend := pgproto3.NewBackend(l.client, l.client)
+	first, err := backend.ReceiveStartupMessage()
+	if err != nil {
+		return false
+	}
+	startup, is := first.(*pgproto3.StartupMessage)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if is {
+		for name := range startup.Parameters {
+			if p.refuses[name] {
+				backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "08P01", Message: "unsupported startup parameter: " + name})
+				_ = backend.Flush()
+				return false
+			}
+		}
+	}
+	raw, err := first.Encode(nil)
+	if err != nil {
+		return false
+	}
+	_, err = l.server.Write(raw)
+	return err == nil
+}
+
+func (p *proxy) toClient(l *link) {
+	defer func() {
+		l.cut()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.links, l)
+	}()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := l.server.Read(buffer)
+		if err != nil {
+			return
+		}
+		p.mu.Lock()
+		if l.asked && p.then != nil {
+			l.asked = false
+			p.then(l)
+		}
+		swallow := p.silent || l.mute
+		p.mu.Unlock()
+		if swallow {
+			continue
+		}
+		if _, err := l.client.Write(buffer[:n]); err != nil && err != io.EOF {
+			return
+		}
+	}
+}

@@ -1,0 +1,238 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/store/postgres"
+	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+)
+
+const (
+	deadlockDetected = "40P01"
+	stressWorkers    = 16
+	stressTime       = 3 * time.Second
+)
+
+// TestLockOrder has workers on two replicas change few tenants in every way that there is: nobody deadlocks, nothing fails but
+// what the rules refuse, and each change has its place in the log.
+func TestLockOrder(t *testing.T) {
+	t.Parallel()
+	s := newStress(t)
+	s.run(t, stressTime, nil)
+	for what, n := range s.refused {
+		t.Logf("%6d refused: %s", n, what)
+	}
+	t.Logf("%6d changes, %.0f a second", s.changes.Load(), float64(s.changes.Load())/stressTime.Seconds())
+	if n := s.codes.count(deadlockDetected); n > 0 {
+		t.Errorf("%d deadlocks", n)
+	}
+	if s.changes.Load() < 100 {
+		t.Errorf("only %d changes: this shows nothing", s.changes.Load())
+	}
+	s.checkLog(t)
+}
+
+// TestLockOrderBroken is the control: one more worker, which takes the audit lock before its tenant's row, is seen to deadlock with
+// the others. They survive it, because a transaction that loses is run again.
+func TestLockOrderBroken(t *testing.T) {
+	t.Parallel()
+	s := newStress(t)
+	s.run(t, 30*time.Second, func(ctx context.Context) bool {
+		_ = s.stores[0].Tx(ctx, func(tx registry.Tx) error {
+			group := s.tenants[rand.IntN(len(s.tenants))]
+			if _, err := tx.AuditHead(ctx, group); err != nil {
+				return err
+			}
+			_, err := tx.LockTenant(ctx, group)
+			return err
+		})
+		return s.codes.count(deadlockDetected) == 0
+	})
+	if s.codes.count(deadlockDetected) == 0 {
+		t.Error("no deadlock was seen, so none can be in the other test")
+	}
+	s.checkLog(t)
+}
+
+// stress is a few tenants and many that change them.
+type stress struct {
+	stores   []*postgres.Store
+	services []*registry.Service
+	codes    codes
+	tenants  []uuid.UUID
+	keys     chan uuid.UUID // not revoked
+	names    atomic.Int64
+	changes  atomic.Int64 // each of which wrote one event
+
+	mu      sync.Mutex
+	refused map[string]int
+}
+
+func newStress(t *testing.T) *stress {
+	s := &stress{keys: make(chan uuid.UUID, 100_000), refused: map[string]int{}}
+	dsn := postgrestest.New(t)
+	for range 2 {
+		store := open(t, postgres.Config{DSN: dsn, MaxConns: stressWorkers/2 + 1, Tracer: &s.codes, AcquireTimeout: 10 * time.Second})
+		s.stores = append(s.stores, store)
+		s.services = append(s.services, registry.New(store, registry.Options{}))
+	}
+	for i := range 5 {
+		must(t, s.changed(s.services[0].CreateProduct(t.Context(), operator, registry.Product{
+			Key: fmt.Sprintf("product-%d", i), Name: "n", Audience: registry.Public, Requestable: true, TrialDays: 1,
+		})))
+	}
+	for range 3 {
+		tenant, err := s.newTenant(t.Context(), s.services[0])
+		must(t, s.changed(tenant, err))
+		s.tenants = append(s.tenants, tenant.ID)
+	}
+	return s
+}
+
+func (s *stress) changed(_ any, err error) error {
+	if err == nil {
+		s.changes.Add(1)
+	}
+	return err
+}
+
+func (s *stress) newTenant(ctx context.Context, on *registry.Service) (registry.Tenant, error) {
+	return on.CreateTenant(ctx, operator, registry.NewTenant{Slug: fmt.Sprintf("tenant-%d", s.names.Add(1)), Name: "n"})
+}
+
+// run lets all work for a time, or until extra, which one more worker repeats, says that it is enough.
+func (s *stress) run(t *testing.T, atMost time.Duration, extra func(context.Context) bool) {
+	until, enough := context.WithTimeout(t.Context(), atMost)
+	defer enough()
+	var working sync.WaitGroup
+	if extra != nil {
+		working.Go(func() {
+			for until.Err() == nil && extra(t.Context()) {
+			}
+			enough()
+		})
+	}
+	for i := range stressWorkers {
+		working.Go(func() {
+			for until.Err() == nil {
+				s.note(t, s.one(t.Context(), s.services[i%len(s.services)]))
+			}
+		})
+	}
+	working.Wait()
+}
+
+// worse is the error that is a failure and no refusal, if one of the two is.
+func worse(a, b error) error {
+	var refusal *registry.Error
+	if a == nil || errors.As(a, &refusal) && b != nil {
+		return b
+	}
+	return a
+}
+
+// note tells a rule's refusal, which is a result, from a failure.
+func (s *stress) note(t *testing.T, err error) {
+	var refusal *registry.Error
+	if errors.As(err, &refusal) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.refused[refusal.Code]++
+	} else if err != nil {
+		t.Errorf("a change failed: %v", err)
+	}
+}
+
+// one makes one random change.
+func (s *stress) one(ctx context.Context, on *registry.Service) error {
+	tenant := s.tenants[rand.IntN(len(s.tenants))]
+	wish := registry.ProductWish{TenantID: tenant, Product: fmt.Sprintf("product-%d", rand.IntN(5))}
+	switch rand.IntN(10) {
+	case 0, 1, 2:
+		return s.record(ctx, on, tenant)
+	case 3:
+		return s.record(ctx, on, uuid.Nil)
+	case 4, 5:
+		key, _, err := on.CreateAPIKey(ctx, operator, registry.NewAPIKey{TenantID: tenant, Name: "n"})
+		if err == nil {
+			s.keys <- key.ID
+		}
+		return s.changed(key, err)
+	case 6:
+		select {
+		case key := <-s.keys:
+			return s.changed(on.RevokeAPIKey(ctx, operator, key, ""))
+		default:
+			return nil
+		}
+	case 7:
+		return s.life(ctx, on)
+	case 8:
+		return s.changed(on.StartTrial(ctx, operator, wish))
+	default:
+		r, created, err := on.RequestProduct(ctx, operator, wish)
+		if err == nil && !created {
+			return nil
+		}
+		return s.changed(r, err)
+	}
+}
+
+func (s *stress) record(ctx context.Context, on *registry.Service, group uuid.UUID) error {
+	return s.changed(on.RecordEvent(ctx, operator, registry.AuditEvent{GroupID: group, Action: "stress.append", CRUD: registry.Create, IsAnonymous: true}))
+}
+
+// life has two rivals bring a new tenant from its beginning to its end. A failure goes before a refusal.
+func (s *stress) life(ctx context.Context, on *registry.Service) error {
+	tenant, err := s.newTenant(ctx, on)
+	if err := s.changed(tenant, err); err != nil {
+		return err
+	}
+	var errs [2]error
+	var rivals sync.WaitGroup
+	for i := range errs {
+		rivals.Go(func() {
+			errs[i] = worse(s.changed(on.ActivateTenant(ctx, operator, tenant.ID)), s.changed(on.CancelTenant(ctx, operator, tenant.ID)))
+		})
+	}
+	rivals.Wait()
+	return worse(errs[0], errs[1])
+}
+
+// checkLog reads the whole log: it has one event for each change, and in each group every one follows the one before.
+func (s *stress) checkLog(t *testing.T) {
+	t.Helper()
+	last := map[uuid.UUID]registry.AuditEvent{}
+	q := registry.AuditQuery{Ascending: true, Limit: 1000}
+	for {
+		page, err := s.stores[0].Events(t.Context(), q)
+		must(t, err)
+		if len(page) == 0 {
+			break
+		}
+		for _, e := range page {
+			before, known := last[e.GroupID]
+			if !known {
+				before.ChainHash = strings.Repeat("0", 64)
+			}
+			if e.Pos != q.After+1 || e.Seq != before.Seq+1 || e.PrevChainHash != before.ChainHash {
+				t.Fatalf("event %d/%d follows %d/%d, or its hash does not", e.Pos, e.Seq, q.After, before.Seq)
+			}
+			last[e.GroupID], q.After = e, e.Pos
+		}
+	}
+	if q.After != s.changes.Load() {
+		t.Errorf("%d events of %d changes", q.After, s.changes.Load())
+	}
+}
