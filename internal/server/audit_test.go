@@ -121,6 +121,7 @@ func TestAudit_refused(t *testing.T) {
 			{with(object{"source_ip": "example.org"}), "invalid_request", "/source_ip"},
 			{with(object{"source_ip": "fe80::1%eth0"}), "invalid_request", "/source_ip"},
 			{with(object{"component": "tenant-registry"}), "invalid_request", "/component"},
+			{with(object{"component": "Tenant-Regiſtry"}), "invalid_request", "/component"},
 			{with(object{"fields": fields}), "invalid_request", "/fields"},
 			{with(object{"metadata": object{"k": strings.Repeat("x", 257)}}), "invalid_request", "/metadata/k"},
 			{with(object{"created": "1969-12-31T23:59:59Z"}), "invalid_request", "/created"},
