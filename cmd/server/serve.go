@@ -48,7 +48,7 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 		return err
 	}
 	defer store.Close()
-	sample, err := store.sample(ctx, cfg)
+	sample, err := store.sample(ctx)
 	if err != nil {
 		return err
 	}
