@@ -114,6 +114,35 @@ func TestHealthcheck(t *testing.T) {
 	refused(t, 1, `refused`, env, "healthcheck")
 }
 
+// Settings reach what they are for.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	quiet := launch(t, "LOG_LEVEL=error", "MAX_KEYS_PER_TENANT=1")
+	usual := launch(t)
+	loud := launch(t, "LOG_LEVEL=debug", "LOG_FORMAT=json")
+	for _, p := range []*program{quiet, usual, loud} {
+		p.get(t, "/readyz")
+		p.get(t, "/v1/catalog")
+	}
+	for _, want := range []struct {
+		p     *program
+		lines string
+	}{
+		{quiet, `^$`},
+		{usual, `^time=\S+ level=INFO msg=request method=GET route="GET /v1/catalog" status=200 [^\n]*request_id=\S+\n$`},
+		{loud, `^\{[^\n]*"GET /readyz"[^\n]*\}\n\{[^\n]*"GET /v1/catalog"[^\n]*\}\n$`},
+	} {
+		if got := want.p.stderr.String(); !regexp.MustCompile(want.lines).MatchString(got) {
+			t.Errorf("the log is %q, want %s", got, want.lines)
+		}
+	}
+	another := `{"tenant_id":"` + acme + `","name":"another"}`
+	if r := quiet.call(t, http.StatusConflict, "POST", "/v1/api-keys", another); r.member("code") != "too_many_keys" {
+		t.Errorf("a key too many is %s", r.text)
+	}
+	usual.call(t, http.StatusCreated, "POST", "/v1/api-keys", another)
+}
+
 var tables = []string{"tenants", "products", "entitlements", "catalog_requests", "api_keys", "audit_log"}
 
 // count counts the rows of tables.

@@ -103,7 +103,7 @@ type fleet struct {
 }
 
 // readyzEvery is how often the fleet asks.
-const readyzEvery = 100 * time.Millisecond
+const readyzEvery = 250 * time.Millisecond
 
 // add takes a server in, and asks it until the test ends.
 func (f *fleet) add(ctx context.Context, all *sync.WaitGroup, p *program) {
@@ -249,7 +249,7 @@ func restartAll(t *testing.T, drainDelay string) (sent int, failed []error) {
 
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
-	sent, failed := restartAll(t, "1s")
+	sent, failed := restartAll(t, "2s")
 	t.Logf("%d requests, %d failures", sent, len(failed))
 	if len(failed) > 0 || sent < 100 {
 		t.Errorf("%d of %d requests failed: %v", len(failed), sent, errors.Join(failed[:min(len(failed), 5)]...))

@@ -70,6 +70,16 @@ func waiting(t *testing.T, conn *pgx.Conn) {
 	})
 }
 
+// sessions counts those of the program.
+func sessions(t *testing.T, conn *pgx.Conn) (n int) {
+	t.Helper()
+	err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tenant-registry'`).Scan(&n)
+	if err != nil || n == 0 {
+		t.Fatalf("%d sessions, %v", n, err)
+	}
+	return n
+}
+
 // answered is a request that was sent in the background.
 type answered struct {
 	reply
@@ -90,17 +100,17 @@ func (p *program) background(method, path, body string) <-chan answered {
 func TestPoolExhausted(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		conns     string
+		conns     int
 		exhausted bool
 	}{
-		"exhausted": {"1", true},
-		"control":   {"5", false},
+		"exhausted": {1, true},
+		"control":   {5, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dsn := postgrestest.New(t)
 			conn := connect(t, dsn)
-			p := launch(t, "DATABASE_URL="+patient(dsn), "DB_MAX_CONNS="+tc.conns)
+			p := launch(t, "DATABASE_URL="+patient(dsn), fmt.Sprintf("DB_MAX_CONNS=%d", tc.conns))
 			id := p.call(t, http.StatusCreated, "POST", "/v1/tenants", `{"slug":"globex","name":"Globex"}`).member("id").(string)
 			release := lockTenant(t, dsn, "globex")
 			hanging := p.background("POST", "/v1/tenants/"+id+"/activate", "")
@@ -129,6 +139,9 @@ func TestPoolExhausted(t *testing.T) {
 				t.Errorf("the others waited %s", took)
 			}
 			p.get(t, "/readyz")
+			if n := sessions(t, conn); n > tc.conns+1 {
+				t.Errorf("there are %d sessions, of %d and the one of /readyz", n, tc.conns)
+			}
 			release()
 			if answer := <-hanging; answer.status != http.StatusOK && unavailable(answer.reply, answer.err) != nil {
 				t.Errorf("the one that hung gets %d %s (%v)", answer.status, answer.text, answer.err)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -28,13 +29,17 @@ func (p *program) becomesReady(t *testing.T, version uint) {
 	})
 }
 
-// becomesUnready waits until /readyz is 503 with a sentence that says this.
+// becomesUnready waits until /readyz is 503 with a sentence that says this. It must be quick to say so, too.
 func (p *program) becomesUnready(t *testing.T, says string) {
 	t.Helper()
 	eventually(t, patience, func() error {
+		start := time.Now()
 		r, err := p.try("GET", "/readyz", "")
 		if err != nil {
 			return err
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("/readyz took %s", took)
 		}
 		detail, _ := r.member("detail").(string)
 		if r.status != http.StatusServiceUnavailable || r.member("code") != "not_ready" || !strings.Contains(detail, says) {

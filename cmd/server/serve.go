@@ -19,7 +19,7 @@ import (
 
 const (
 	shutdownTimeout = 20 * time.Second
-	maxHeaderBytes  = 32 << 10
+	maxHeaderBytes  = 128 << 10 // a token that is too long is told so by authentication
 )
 
 // limits are how long one connection may take for its header, the whole request, the answer, and to begin the next request. A
@@ -48,7 +48,7 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 		return err
 	}
 	defer store.Close()
-	sample, err := store.sample(ctx, cfg)
+	sample, err := store.sample(ctx)
 	if err != nil {
 		return err
 	}

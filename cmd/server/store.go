@@ -39,12 +39,12 @@ func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry)
 	return openedStore{Store: pg, Close: pg.Close}, nil
 }
 
-// sample fills the in-memory store, which is empty at every start.
-func (s openedStore) sample(ctx context.Context, cfg config.Config) (registry.Sample, error) {
+// sample fills the in-memory store, which is empty at every start. The limit of keys is for those that come later.
+func (s openedStore) sample(ctx context.Context) (registry.Sample, error) {
 	if !s.memory {
 		return registry.Sample{}, nil
 	}
-	return registry.Seed(ctx, s, registry.Options{MaxKeys: cfg.MaxKeys, Version: version})
+	return registry.Seed(ctx, s, registry.Options{Version: version})
 }
 
 // seed puts the sample data of the in-memory store into a development database.

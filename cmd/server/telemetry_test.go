@@ -46,13 +46,14 @@ func TestTelemetry(t *testing.T) {
 	t.Parallel()
 	collector := telemetrytest.New(t)
 	p := launch(t, "DATABASE_URL="+postgrestest.New(t), "OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL, "LOG_FORMAT=json")
+	const requestID = "a.callers-own_id"
 	created, err := p.try("POST", "/v1/tenants", `{"slug":"globex","name":"Globex"}`, func(r *http.Request) {
 		r.Header.Set("traceparent", "00-"+traceID+"-"+parentID+"-01")
+		r.Header.Set("X-Request-Id", requestID)
 	})
-	if err != nil || created.status != http.StatusCreated {
-		t.Fatalf("%d %s (%v)", created.status, created.text, err)
+	if err != nil || created.status != http.StatusCreated || created.header.Get("X-Request-Id") != requestID {
+		t.Fatalf("%d %s %v (%v)", created.status, created.text, created.header, err)
 	}
-	requestID := created.header.Get("X-Request-Id")
 	events := p.get(t, "/v1/audit").items()
 	if len(events) != 1 || events[0]["correlation_id"] != requestID {
 		t.Errorf("the event of request %s is %v", requestID, events)

@@ -15,8 +15,8 @@ import (
 func FuzzClaims(f *testing.F) {
 	const access = `"resource_access":{"tenant-registry":{"roles":["operator","portal","portal","x"]}}`
 	for _, more := range []string{
-		access + `,"organization":{"acme":{"id":"o-1"}},"preferred_username":"ada","azp":"portal","iat":1,"nbf":1.5`,
-		access + `,"organization":["acme"],"preferred_username":"ada@acme.example"`,
+		access + `,"organization":{"acme":{"id":"o-1"}},"preferred_username":"acme-admin","azp":"portal","iat":1,"nbf":1.5`,
+		access + `,"organization":["acme"],"preferred_username":"acme-admin@acme.example"`,
 		`"resource_access":[],"organization":{"a":{"id":"1"},"b":{"id":"2"}},"product":"widgets"`,
 		`"azp":"product","client_id":"product","product":"widgets"`,
 		`"azp":"product","preferred_username":"service-account-product","product":["widgets"],"organization":{"a":{"id":["1"]}}`,

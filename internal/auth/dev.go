@@ -10,10 +10,16 @@ import (
 // Dev hands out identities for development, with no secret at all. A request without an Authorization header is the operator; Bearer
 // dev-portal, dev-audit, dev-operator, dev-product:KEY and dev-tenant:SLUG are others. A request that a proxy forwarded is refused, as
 // it may come from anywhere.
-type Dev struct{ allowRemote bool }
+type Dev struct {
+	allowRemote bool
+	crossOrigin *http.CrossOriginProtection
+}
 
-// NewDev makes one. Without allowRemote only connections from this machine are served.
-func NewDev(allowRemote bool) *Dev { return &Dev{allowRemote} }
+// NewDev makes one. Without allowRemote only connections from this machine are served. What a browser sends for a page of another
+// origin is never served if it could change something: such a page need know no secret here.
+func NewDev(allowRemote bool) *Dev {
+	return &Dev{allowRemote: allowRemote, crossOrigin: http.NewCrossOriginProtection()}
+}
 
 // Catalogue keys and slugs both have this shape.
 var devName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,62}$`)
@@ -25,6 +31,9 @@ func (d *Dev) Authenticate(r *http.Request) (Principal, error) {
 	}
 	if !d.allowRemote && !loopback(r.RemoteAddr) {
 		return Principal{}, &Refused{"a development identity came from another machine; DEV_ALLOW_REMOTE=true allows that"}
+	}
+	if d.crossOrigin.Check(r) != nil {
+		return Principal{}, &Refused{"a development identity came from a page of another origin"}
 	}
 	identity := "dev-operator"
 	if len(r.Header["Authorization"]) > 0 {

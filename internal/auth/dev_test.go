@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"testing"
 
@@ -77,6 +78,29 @@ func TestDevBehindAProxy(t *testing.T) {
 			r := local("")
 			r.Header[name] = []string{""}
 			refused(t, auth.NewDev(remote), r)
+		}
+	}
+}
+
+// A page of another origin needs no secret to have a browser on this machine send something.
+func TestDev_pagesOfOtherOrigins(t *testing.T) {
+	t.Parallel()
+	d := auth.NewDev(false)
+	for name, c := range map[string]struct {
+		method, header, value string
+		refused               bool
+	}{
+		"no browser":            {http.MethodPost, "User-Agent", "curl/8", false},
+		"same origin":           {http.MethodPost, "Sec-Fetch-Site", "same-origin", false},
+		"another site":          {http.MethodPost, "Sec-Fetch-Site", "cross-site", true},
+		"another origin":        {http.MethodDelete, "Origin", "https://evil.example", true},
+		"a link from elsewhere": {http.MethodGet, "Sec-Fetch-Site", "cross-site", false},
+	} {
+		r := httptest.NewRequest(c.method, "http://localhost:8090/v1/tenants", nil)
+		r.RemoteAddr = "127.0.0.1:50000"
+		r.Header.Set(c.header, c.value)
+		if _, err := d.Authenticate(r); (err != nil) != c.refused {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -72,8 +72,8 @@ func userTests(userClaims map[string]any) []principalTest {
 	return []principalTest{
 		{"user", userClaims, nil, nil},
 		{"one audience as a text", userClaims, map[string]any{"aud": authtest.Audience}, nil},
-		{"name is an e-mail address", userClaims, map[string]any{"preferred_username": "ada@acme.example"}, func(p *auth.Principal) { p.Name = "" }},
-		{"name hides something", userClaims, map[string]any{"preferred_username": "ada\u202eadmin"}, func(p *auth.Principal) { p.Name = "" }},
+		{"name is an e-mail address", userClaims, map[string]any{"preferred_username": "acme-admin@acme.example"}, func(p *auth.Principal) { p.Name = "" }},
+		{"name hides something", userClaims, map[string]any{"preferred_username": "acme-admin\u202eadmin"}, func(p *auth.Principal) { p.Name = "" }},
 		{"no name", userClaims, map[string]any{"preferred_username": nil}, func(p *auth.Principal) { p.Name = "" }},
 		{"two roles, unsorted, one twice, one unknown", userClaims, of([]string{"tenant-admin", "operator", "x", "tenant-admin"}),
 			func(p *auth.Principal) { p.Roles = []auth.Role{auth.RoleOperator, auth.RoleTenantAdmin} }},
@@ -109,7 +109,7 @@ func TestPrincipal(t *testing.T) {
 		c.ProductClients = map[string]string{authtest.Product: "gadgets", authtest.Portal: "gadgets"}
 	})
 	user := auth.Principal{
-		ID: "8f2c1a34-0d52-4a53-9a2e-7d1f4f3f6b10", Name: "ada", Type: auth.TypeUser, AZP: authtest.Portal,
+		ID: "8f2c1a34-0d52-4a53-9a2e-7d1f4f3f6b10", Name: "acme-admin", Type: auth.TypeUser, AZP: authtest.Portal,
 		Roles: []auth.Role{auth.RoleTenantAdmin}, Organization: "0f6d2f5e-7a3f-4c50-8a4c-2f4f1f6b7a11",
 	}
 	userClaims := i.Claims(auth.RoleTenantAdmin)

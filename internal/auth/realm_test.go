@@ -203,8 +203,8 @@ func TestRealmTokens(t *testing.T) {
 		client, user string
 		want         auth.Principal
 	}{
-		{"portal", "ada", auth.Principal{Name: "ada", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleTenantAdmin}, Organization: r.Organizations[0].ID}},
-		{"portal", "olga", auth.Principal{Name: "olga", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleOperator}}},
+		{"portal", "acme-admin", auth.Principal{Name: "acme-admin", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleTenantAdmin}, Organization: r.Organizations[0].ID}},
+		{"portal", "platform-operator", auth.Principal{Name: "platform-operator", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleOperator}}},
 		{"portal", "service-account-portal", auth.Principal{Name: "portal", Type: auth.TypeService, Roles: []auth.Role{auth.RolePortal}}},
 		{"compliance-suite", "service-account-compliance-suite", auth.Principal{Name: "compliance-suite", Type: auth.TypeService,
 			Roles: []auth.Role{auth.RoleAuditWrite, auth.RoleKeysVerify}, Product: "compliance-suite"}},
@@ -242,7 +242,7 @@ func TestRealmFaults(t *testing.T) {
 				}
 			}
 		}
-		p := accepted(t, o, i.Sign(r.token(t, i, "portal", "ada")))
+		p := accepted(t, o, i.Sign(r.token(t, i, "portal", "acme-admin")))
 		for _, option := range test.says {
 			if !strings.Contains(p.OrganizationFault, option) {
 				t.Errorf("%s: %q does not name %s", name, p.OrganizationFault, option)

@@ -91,7 +91,7 @@ func wholeEvent() AuditEvent {
 	return AuditEvent{
 		ID: uuid.MustParse("00000000-0000-4000-8000-000000000007"), Pos: 70, Seq: 7, GroupID: AcmeID, GroupName: "Acme & Söhne",
 		Action: "document.share", CRUD: Update,
-		Actor:    Party{ID: "u-1", Name: "Ada", Href: "https://example.org/u-1?a=1&b=2", Type: "user", Fields: map[string]string{"role": "owner"}},
+		Actor:    Party{ID: "u-1", Name: "Acme admin", Href: "https://example.org/u-1?a=1&b=2", Type: "user", Fields: map[string]string{"role": "owner"}},
 		Target:   Party{ID: "d-1", Name: "<Plan>", Href: "https://example.org/d-1", Type: "document", Fields: map[string]string{}},
 		SourceIP: "192.0.2.1", Description: "line\nline", IsFailure: true, IsAnonymous: true,
 		Fields: map[string]string{"b": "2", "a": "1"}, Component: "portal", Version: "1.2.3", ExternalID: "x-1",
@@ -109,7 +109,7 @@ func TestCanonical_neverChanges(t *testing.T) {
 		want  string
 	}{
 		"every member": {wholeEvent(), `{"action":"document.share",` +
-			`"actor":{"fields":{"role":"owner"},"href":"https://example.org/u-1?a=1&b=2","id":"u-1","name":"Ada","type":"user"},` +
+			`"actor":{"fields":{"role":"owner"},"href":"https://example.org/u-1?a=1&b=2","id":"u-1","name":"Acme admin","type":"user"},` +
 			`"component":"portal","correlation_id":"r-1","created":"2026-01-02T03:04:05.678900Z","crud":"u","description":"line\nline",` +
 			`"emitter":{"id":"svc-1","name":"portal"},"external_id":"x-1","fields":{"a":"1","b":"2"},"group":{"id":"00000000-0000-0000-0000-000000000001","name":"Acme & Söhne"},` +
 			`"hash":"aa","id":"00000000-0000-4000-8000-000000000007","is_anonymous":true,"is_failure":true,"metadata":{"m":"€"},` +

@@ -180,12 +180,6 @@ func earliest(a, b *time.Time) *time.Time {
 	return a
 }
 
-// Start is where a page begins and how long it is.
-type Start struct {
-	After string // the key of the last item before it; empty: the beginning
-	Limit int
-}
-
 // Entitlements returns a page of what a tenant has, in the order of the product keys, and whether there are more. A caller whose
 // scope is a product sees that one only.
 func (s *Service) Entitlements(ctx context.Context, by Caller, tenant uuid.UUID, from Start) ([]ProductEntitlement, bool, error) {

@@ -114,3 +114,14 @@ func refuse(err error, meanings map[error]*Error) error {
 	}
 	return err
 }
+
+// inParameter names the query parameter through which a missing object was asked for.
+func inParameter(err error, name string) error {
+	var refusal *Error
+	if !errors.As(err, &refusal) || refusal.Kind != NotFound {
+		return err
+	}
+	named := *refusal
+	named.Violations = []Violation{{Parameter: name, Message: refusal.Detail}}
+	return &named
+}

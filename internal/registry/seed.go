@@ -10,6 +10,9 @@ import (
 // AcmeID is the id of the tenant that sample data begins with.
 var AcmeID = uuid.MustParse("00000000-0000-0000-0000-000000000001")
 
+// acmeOrganization is the id of the organisation acme in the realm export of internal/auth, so that its users are acme's.
+const acmeOrganization = "0f6d2f5e-7a3f-4c50-8a4c-2f4f1f6b7a11"
+
 // Sample is what Seed made that a person wants to try.
 type Sample struct {
 	Tenant  uuid.UUID
@@ -61,8 +64,10 @@ func (w *seeding) try(step func() error) {
 
 func (w *seeding) tenant() {
 	w.try(func() error {
-		_, err := w.s.createTenant(w.ctx, w.by, AcmeID, NewTenant{Slug: "acme", Name: "Acme", Region: "eu-central", ExternalID: "crm-1001",
-			Metadata: map[string]string{"team": "platform"}})
+		_, err := w.s.createTenant(w.ctx, w.by, AcmeID, NewTenant{
+			Slug: "acme", Name: "Acme", Region: "eu-central", ExternalID: "crm-1001", KeycloakOrgID: acmeOrganization,
+			Metadata: map[string]string{"team": "platform"},
+		})
 		return err
 	})
 	w.try(func() error { _, err := w.s.ActivateTenant(w.ctx, w.by, AcmeID); return err })

@@ -52,6 +52,12 @@ type Caller struct {
 	RequestID  string // becomes the events' correlation id
 }
 
+// Start is where a page begins and how long it is.
+type Start struct {
+	After string // the key of the last item before it; empty: the beginning
+	Limit int
+}
+
 // Ping tells whether the store can be read and written, and what it is.
 func (s *Service) Ping(ctx context.Context) (StoreStatus, error) { return s.store.Ping(ctx) }
 

@@ -39,7 +39,7 @@ func newWorld(t *testing.T, o ...func(*registry.Options)) *world {
 func worldOn(t *testing.T, store registry.Store, o ...func(*registry.Options)) *world {
 	t.Helper()
 	w := &world{t: t, ctx: t.Context(), store: store, now: noon, by: registry.Caller{
-		Scope: registry.Everything, Actor: registry.Party{ID: "op-1", Name: "Olga", Type: "operator"}, SourceIP: "192.0.2.7", RequestID: "req-1",
+		Scope: registry.Everything, Actor: registry.Party{ID: "op-1", Name: "Platform operator", Type: "operator"}, SourceIP: "192.0.2.7", RequestID: "req-1",
 	}}
 	options := registry.Options{Version: "v1.2.3", Now: func() time.Time {
 		w.mu.Lock()

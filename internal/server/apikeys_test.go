@@ -72,6 +72,7 @@ func TestAPIKeys_createUnset(t *testing.T) {
 func TestAPIKeys_refused(t *testing.T) {
 	eachStore(t, func(t *testing.T, api *client) {
 		x, frozen := api.tenant("globex").ID, api.frozenTenant("initech").ID
+		api.product("private", private)
 		with := func(name string, value any) object { return object{"tenant_id": x, "name": "a key", name: value} }
 		many := make([]string, 33)
 		for i := range many {
@@ -83,6 +84,7 @@ func TestAPIKeys_refused(t *testing.T) {
 			{with("tenant_id", nobody), "tenant_not_found", "/tenant_id"},
 			{with("tenant_id", frozen), "tenant_frozen", "/tenant_id"},
 			{with("product", "unknown"), "product_not_found", "/product"},
+			{with("product", "private"), "product_not_found", "/product"},
 			{with("product", "requests"), "invalid_request", "/product"},
 			{with("environment", "prod"), "invalid_request", "/environment"},
 			{with("scopes", []string{"ok", "No"}), "invalid_request", "/scopes/1"},

@@ -38,7 +38,7 @@ func TestAudit_record(t *testing.T) {
 		x := api.tenant("globex")
 		made := api.post("/v1/audit", object{
 			"action": "document.share", "crud": "u", "group": object{"id": x.ID, "name": "Globex, then"},
-			"actor":     object{"id": "user:1", "name": "Ada", "href": "https://example.org/ada", "type": "user", "fields": object{"team": "a=b"}},
+			"actor":     object{"id": "user:1", "name": "Acme admin", "href": "https://example.org/user-1", "type": "user", "fields": object{"team": "a=b"}},
 			"target":    object{"id": "doc%1", "name": "Plan", "href": "https://example.org/plan", "type": "document", "fields": object{}},
 			"source_ip": "2001:DB8:0:0::1", "description": "Shared\nwith all.", "is_failure": true, "is_anonymous": false,
 			"fields": object{"channel": "web;1"}, "component": "portal", "version": "2.1", "external_id": "portal-77",
@@ -48,7 +48,7 @@ func TestAudit_record(t *testing.T) {
 		got := as[eventBody](api.get(made.header.Get("Location")).want(http.StatusOK))
 		want := eventBody{
 			ID: got.ID, Seq: 2, Action: "document.share", CRUD: "u", Group: &groupBody{x.ID, new("Globex, then")},
-			Actor:    &partyBody{"user:1", new("Ada"), new("https://example.org/ada"), new("user"), &map[string]string{"team": "a=b"}},
+			Actor:    &partyBody{"user:1", new("Acme admin"), new("https://example.org/user-1"), new("user"), &map[string]string{"team": "a=b"}},
 			Target:   &partyBody{"doc%1", new("Plan"), new("https://example.org/plan"), new("document"), &map[string]string{}},
 			SourceIP: new("2001:db8::1"), Description: new("Shared\nwith all."), IsFailure: true, Fields: &map[string]string{"channel": "web;1"},
 			Component: new("portal"), Version: new("2.1"), ExternalID: new("portal-77"), Metadata: &map[string]string{"shard": "4"},
@@ -121,6 +121,7 @@ func TestAudit_refused(t *testing.T) {
 			{with(object{"source_ip": "example.org"}), "invalid_request", "/source_ip"},
 			{with(object{"source_ip": "fe80::1%eth0"}), "invalid_request", "/source_ip"},
 			{with(object{"component": "tenant-registry"}), "invalid_request", "/component"},
+			{with(object{"component": "Tenant-Regiſtry"}), "invalid_request", "/component"},
 			{with(object{"fields": fields}), "invalid_request", "/fields"},
 			{with(object{"metadata": object{"k": strings.Repeat("x", 257)}}), "invalid_request", "/metadata/k"},
 			{with(object{"created": "1969-12-31T23:59:59Z"}), "invalid_request", "/created"},

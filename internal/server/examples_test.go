@@ -57,7 +57,7 @@ func (c *client) examples() {
 		}
 		return tx.InsertEvent(ctx, registry.AuditEvent{
 			ID: exampleEventID, Pos: head.Pos + 1, Seq: head.Seq + 1, GroupID: registry.AcmeID, GroupName: "Acme", Action: "document.share",
-			CRUD: registry.Update, Actor: registry.Party{ID: "user-1", Name: "Ada", Type: "user"},
+			CRUD: registry.Update, Actor: registry.Party{ID: "user-1", Name: "Acme admin", Type: "user"},
 			Target: registry.Party{ID: "document-9", Type: "document"}, SourceIP: "192.0.2.10", Fields: map[string]string{"channel": "web"},
 			Component: "portal", ExternalID: "portal-77", Created: start, Received: start, CorrelationID: nobody.String(),
 			EmitterID: "operator", EmitterName: "operator",

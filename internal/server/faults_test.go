@@ -226,7 +226,11 @@ func TestDeadlines_clientGone(t *testing.T) {
 		t.Fatal("the client did not go")
 	}
 	close(release)
-	<-left
+	select {
+	case <-left:
+	case <-time.After(patience):
+		t.Fatal("the change was given up")
+	}
 	healthy.get("/v1/tenants/by-slug/globex").want(http.StatusOK)
 }
 

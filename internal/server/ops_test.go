@@ -152,7 +152,7 @@ func TestRequestID(t *testing.T) {
 				t.Errorf("request_id is %q, want %q", p.RequestID, given[0])
 			}
 		}
-		for _, given := range [][]string{nil, {""}, {longest + "a"}, {"a b"}, {"a/b"}, {"ä"}, {"a,b"}, {"one", "two"}, {"same", "same"}, {`"x"`}} {
+		for _, given := range [][]string{nil, {""}, {longest + "a"}, {"a b"}, {"a/b"}, {"ä"}, {"a,b"}, {"one", "two"}, {"same", "same"}, {`"x"`}, {unknownKey}, {"a-bp_live_b"}} {
 			got := api.send(request{method: http.MethodGet, target: "/v1/nothing", header: http.Header{"X-Request-Id": given}})
 			if id := got.header.Get("X-Request-Id"); slices.Contains(given, id) || len(id) != 36 {
 				t.Errorf("%q becomes %q", given, id)

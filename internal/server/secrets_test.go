@@ -68,7 +68,7 @@ func spendKey(c *client, key createdKeyBody) {
 			c.send(request{method: method, target: target})
 		}
 	}
-	c.send(request{method: http.MethodGet, target: "/v1/nothing"}.with("X-Request-Id", key.Key+"?"))
+	c.send(request{method: http.MethodGet, target: "/v1/nothing"}.with("X-Request-Id", key.Key))
 	c.send(request{method: http.MethodGet, target: "/healthz"}.with("Authorization", "Bearer "+key.Key))
 	c.send(request{method: "BP" + key.Key[8:], target: "/v1/api-keys"})
 }

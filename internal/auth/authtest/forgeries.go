@@ -165,7 +165,7 @@ func (f *forger) forms() {
 	f.token("payload is null", f.SignText(head, "null"))
 	f.token("payload is no JSON", f.SignText(head, "sub=operator"))
 	f.token("something behind the payload", f.SignText(head, claims+"{}"))
-	f.token("payload is not UTF-8", f.SignText(head, strings.Replace(claims, `"ada"`, "\"\xff\"", 1)))
+	f.token("payload is not UTF-8", f.SignText(head, strings.Replace(claims, `"acme-admin"`, "\"\xff\"", 1)))
 }
 
 func (f *forger) claims() {

@@ -170,7 +170,7 @@ func (i *Issuer) Claims(roles ...auth.Role) map[string]any {
 		"realm_access":       map[string]any{"roles": []string{"offline_access"}},
 		"resource_access":    map[string]any{Audience: map[string]any{"roles": roles}, "account": map[string]any{"roles": []string{"view-profile"}}},
 		"scope":              "profile",
-		"preferred_username": "ada",
+		"preferred_username": "acme-admin",
 		"organization":       map[string]any{"acme": map[string]any{"id": "0f6d2f5e-7a3f-4c50-8a4c-2f4f1f6b7a11"}},
 	}
 }

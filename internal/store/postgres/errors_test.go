@@ -16,50 +16,53 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
+func violation(code, constraint string) error {
+	return &pgconn.PgError{Code: code, ConstraintName: constraint}
+}
+
+// failures are errors of pgx and what they mean; nil: nothing to the registry.
+var failures = []struct{ err, means error }{
+	{pgx.ErrNoRows, registry.ErrNotFound},
+	{violation("23505", "tenants_slug_key"), registry.ErrSlugTaken},
+	{violation("23505", "tenants_keycloak_org_id_key"), registry.ErrOrgTaken},
+	{violation("23505", "entitlements_trial_key"), registry.ErrTrialExists},
+	{violation("23505", "catalog_requests_pending_key"), registry.ErrRequestPending},
+	{violation("23505", "tenants_pkey"), registry.ErrDuplicate},
+	{violation("23505", "api_keys_hash_key"), registry.ErrDuplicate},
+	{violation("23505", "audit_log_group_id_seq_key"), registry.ErrDuplicate},
+	{violation("23503", "api_keys_tenant_id_fkey"), registry.ErrNoParent},
+	{violation("23514", "tenants_slug_check"), nil},
+	{violation("23502", ""), nil},
+	{violation("22021", ""), nil},
+	{violation("22P05", ""), nil},
+	{violation("22003", ""), nil},
+	{violation("54001", ""), nil},
+	{violation("42501", ""), nil},
+	{violation("XX000", ""), nil},
+	{violation("25006", ""), registry.ErrUnavailable},
+	{violation("25P03", ""), registry.ErrUnavailable},
+	{violation("40001", ""), registry.ErrUnavailable},
+	{violation("40P01", ""), registry.ErrUnavailable},
+	{violation("42P01", ""), registry.ErrUnavailable},
+	{violation("53300", ""), registry.ErrUnavailable},
+	{violation("55P03", ""), registry.ErrUnavailable},
+	{violation("57014", ""), registry.ErrUnavailable},
+	{violation("57P01", ""), registry.ErrUnavailable},
+	{violation("57P02", ""), registry.ErrUnavailable},
+	{violation("57P03", ""), registry.ErrUnavailable},
+	{violation("08006", ""), registry.ErrUnavailable},
+	{io.EOF, registry.ErrUnavailable},
+	{io.ErrUnexpectedEOF, registry.ErrUnavailable},
+	{pgconn.ErrConnClosed, registry.ErrUnavailable},
+	{&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, registry.ErrUnavailable},
+	{context.DeadlineExceeded, registry.ErrUnavailable},
+	{context.Canceled, registry.ErrUnavailable},
+	{errors.New("cannot encode"), nil},
+}
+
 func TestFailure(t *testing.T) {
 	t.Parallel()
-	violation := func(code, constraint string) error { return &pgconn.PgError{Code: code, ConstraintName: constraint} }
-	for _, c := range []struct {
-		err   error
-		means error // nil: none of the registry's
-	}{
-		{pgx.ErrNoRows, registry.ErrNotFound},
-		{violation("23505", "tenants_slug_key"), registry.ErrSlugTaken},
-		{violation("23505", "tenants_keycloak_org_id_key"), registry.ErrOrgTaken},
-		{violation("23505", "entitlements_trial_key"), registry.ErrTrialExists},
-		{violation("23505", "catalog_requests_pending_key"), registry.ErrRequestPending},
-		{violation("23505", "tenants_pkey"), registry.ErrDuplicate},
-		{violation("23505", "api_keys_hash_key"), registry.ErrDuplicate},
-		{violation("23505", "audit_log_group_id_seq_key"), registry.ErrDuplicate},
-		{violation("23503", "api_keys_tenant_id_fkey"), registry.ErrNoParent},
-		{violation("23514", "tenants_slug_check"), nil},
-		{violation("23502", ""), nil},
-		{violation("22021", ""), nil},
-		{violation("22P05", ""), nil},
-		{violation("22003", ""), nil},
-		{violation("54001", ""), nil},
-		{violation("42501", ""), nil},
-		{violation("XX000", ""), nil},
-		{violation("25006", ""), registry.ErrUnavailable},
-		{violation("25P03", ""), registry.ErrUnavailable},
-		{violation("40001", ""), registry.ErrUnavailable},
-		{violation("40P01", ""), registry.ErrUnavailable},
-		{violation("42P01", ""), registry.ErrUnavailable},
-		{violation("53300", ""), registry.ErrUnavailable},
-		{violation("55P03", ""), registry.ErrUnavailable},
-		{violation("57014", ""), registry.ErrUnavailable},
-		{violation("57P01", ""), registry.ErrUnavailable},
-		{violation("57P02", ""), registry.ErrUnavailable},
-		{violation("57P03", ""), registry.ErrUnavailable},
-		{violation("08006", ""), registry.ErrUnavailable},
-		{io.EOF, registry.ErrUnavailable},
-		{io.ErrUnexpectedEOF, registry.ErrUnavailable},
-		{pgconn.ErrConnClosed, registry.ErrUnavailable},
-		{&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, registry.ErrUnavailable},
-		{context.DeadlineExceeded, registry.ErrUnavailable},
-		{context.Canceled, registry.ErrUnavailable},
-		{errors.New("cannot encode"), nil},
-	} {
+	for _, c := range failures {
 		err := failure("do", fmt.Errorf("deeper: %w", c.err))
 		if !errors.Is(err, c.err) {
 			t.Errorf("%v: the cause is lost: %v", c.err, err)

@@ -18,17 +18,7 @@ func TestSkewedLog(t *testing.T) {
 	const rows, usual, then, limit = 30_000, 6, 18, 20
 	dsn := postgrestest.New(t)
 	admin := connect(t, dsn)
-	old, others := uuid.MustParse("00000000-0000-7000-8000-000000000001"), uuid.MustParse("00000000-0000-7000-8000-000000000002")
-	admin.run(`INSERT INTO tenants (id, slug, name, status, metadata, version, created_at, updated_at)
-		SELECT id, 'tenant-' || n, 'n', 'trial', '{}', 1, now(), now() FROM unnest($1::uuid[]) WITH ORDINALITY AS t (id, n)`, []uuid.UUID{old, others})
-	admin.run(`INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, action, area, crud, actor_id, target_id, is_failure, is_anonymous,
-			created, received, correlation_id, hash, prev_chain_hash, chain_hash)
-		SELECT i, gen_random_uuid(), g, i, g, area || '.do', area, 'c', 'user', 'target', i % 100 = 0, false,
-			now(), now(), 'req-' || i, decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex')
-		FROM (SELECT i, CASE WHEN i <= 3000 THEN $1::uuid ELSE $2::uuid END AS g, CASE WHEN i = 7 THEN 'rare' ELSE 'common' END AS area
-			FROM generate_series(1, $3::int) AS i) AS x`, old, others, rows)
-	admin.run(`VACUUM ANALYZE audit_log`)
-
+	old, others := skew(admin, rows)
 	yes := true
 	for _, c := range []struct{ usual, then registry.AuditQuery }{
 		{registry.AuditQuery{}, registry.AuditQuery{}},
@@ -74,4 +64,19 @@ func TestSkewedLog(t *testing.T) {
 
 func rowsRead(admin database) int64 {
 	return value[int64](admin, `SELECT coalesce(idx_tup_fetch, 0) + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'audit_log'`)
+}
+
+// skew fills a log.
+func skew(admin database, rows int) (old, others uuid.UUID) {
+	old, others = uuid.MustParse("00000000-0000-7000-8000-000000000001"), uuid.MustParse("00000000-0000-7000-8000-000000000002")
+	admin.run(`INSERT INTO tenants (id, slug, name, status, metadata, version, created_at, updated_at)
+		SELECT id, 'tenant-' || n, 'n', 'trial', '{}', 1, now(), now() FROM unnest($1::uuid[]) WITH ORDINALITY AS t (id, n)`, []uuid.UUID{old, others})
+	admin.run(`INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, action, area, crud, actor_id, target_id, is_failure, is_anonymous,
+			created, received, correlation_id, hash, prev_chain_hash, chain_hash)
+		SELECT i, gen_random_uuid(), g, i, g, area || '.do', area, 'c', 'user', 'target', i % 100 = 0, false,
+			now(), now(), 'req-' || i, decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex')
+		FROM (SELECT i, CASE WHEN i <= 3000 THEN $1::uuid ELSE $2::uuid END AS g, CASE WHEN i = 7 THEN 'rare' ELSE 'common' END AS area
+			FROM generate_series(1, $3::int) AS i) AS x`, old, others, rows)
+	admin.run(`VACUUM ANALYZE audit_log`)
+	return old, others
 }

@@ -48,6 +48,7 @@ func TestLockOrder(t *testing.T) {
 func TestLockOrderBroken(t *testing.T) {
 	t.Parallel()
 	s := newStress(t)
+	s.tolerates = registry.ErrUnavailable // who waits for a deadlock to be found may give up before
 	s.run(t, 30*time.Second, func(ctx context.Context) bool {
 		_ = s.stores[0].Tx(ctx, func(tx registry.Tx) error {
 			group := s.tenants[rand.IntN(len(s.tenants))]
@@ -73,7 +74,9 @@ type stress struct {
 	tenants  []uuid.UUID
 	keys     chan uuid.UUID // not revoked
 	names    atomic.Int64
-	changes  atomic.Int64 // each of which wrote one event
+	// tolerates is a failure that is none; nothing was changed by it.
+	tolerates error
+	changes   atomic.Int64 // each of which wrote one event
 
 	mu      sync.Mutex
 	refused map[string]int
@@ -149,7 +152,7 @@ func (s *stress) note(t *testing.T, err error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.refused[refusal.Code]++
-	} else if err != nil {
+	} else if err != nil && (s.tolerates == nil || !errors.Is(err, s.tolerates)) {
 		t.Errorf("a change failed: %v", err)
 	}
 }

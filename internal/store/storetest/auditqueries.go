@@ -64,8 +64,8 @@ func variedLog(w *world) ([]registry.AuditEvent, []*uuid.UUID) {
 	for i := range 48 {
 		e := minimalEvent([]uuid.UUID{one.ID, two.ID, uuid.Nil, one.ID}[i%4])
 		e.Action = []string{"area.one", "area.two", "area", "area.one.more", "other.one", "areas.one", "Area.one"}[i%7]
-		e.Actor.ID = []string{"", "ann", "Ann", "bob", "ann ", "an"}[i%6]
-		e.Target.ID = []string{"ann", "", "thing"}[i%3]
+		e.Actor.ID = []string{"", "u-1", "U-1", "u-2", "u-1 ", "u-"}[i%6]
+		e.Target.ID = []string{"u-1", "", "thing"}[i%3]
 		e.CorrelationID = []string{"", "c-1", "c-2", "C-1", "c-1"}[i%5]
 		e.IsFailure = i%8 == 3 || i%9 == 1
 		all = append(all, w.append(e)...)
@@ -85,13 +85,13 @@ func filters(all []registry.AuditEvent) map[string]registry.AuditQuery {
 		"area in upper case":            {Area: "Area"},
 		"action in area":                {Action: "area.two", Area: "area"},
 		"action outside area":           {Action: "area.two", Area: "other"},
-		"actor":                         {ActorID: "ann"},
-		"actor with a blank":            {ActorID: "ann "},
-		"target":                        {TargetID: "ann"},
+		"actor":                         {ActorID: "u-1"},
+		"actor with a blank":            {ActorID: "u-1 "},
+		"target":                        {TargetID: "u-1"},
 		"correlation":                   {CorrelationID: "c-1"},
 		"failures":                      {IsFailure: new(true)},
 		"successes":                     {IsFailure: new(false)},
-		"actor and target":              {ActorID: "bob", TargetID: "ann"},
+		"actor and target":              {ActorID: "u-2", TargetID: "u-1"},
 		"all together": {
 			Action: all[1].Action, Area: all[1].Area(), ActorID: all[1].Actor.ID, CorrelationID: all[1].CorrelationID, IsFailure: new(true),
 		},

@@ -226,7 +226,7 @@ func drawRecord(c *comparison) run {
 
 var (
 	actions = []string{"doc.read", "doc.write", "doc", "tenant.create"}
-	actors  = []string{"ann", "bob"}
+	actors  = []string{"u-1", "u-2"}
 )
 
 func drawEvent(c *comparison) run {
@@ -272,7 +272,7 @@ func drawAudit(c *comparison) run {
 		Ascending: drawBool(c, "ascending"), Limit: c.limit(), After: int64(rapid.IntRange(0, 5).Draw(c.T, "after")),
 		Action:        draw(c, "action", append([]string{""}, actions...)...),
 		Area:          draw(c, "area", "", "doc", "api_key"),
-		ActorID:       draw(c, "actor", "", "ann", "operator"),
+		ActorID:       draw(c, "actor", "", "u-1", "operator"),
 		TargetID:      draw(c, "target", "", "", "thing"),
 		CorrelationID: draw(c, "correlation", "", "", "c-1", "request-1"),
 		IsFailure:     draw[*bool](c, "failure", nil, nil, new(true), new(false)),

@@ -12,9 +12,7 @@ import (
 func Own(t testing.TB) (dsn string, whole bool) {
 	t.Helper()
 	skipShort(t)
-	srv, err := find(withoutURL, func(ctx context.Context) (*server, error) {
-		return fromContainer(ctx, image(os.Getenv))
-	}, fromBinaries)
+	srv, err := findOwn()
 	if err != nil && os.Getenv("TEST_DATABASE_URL") != "" {
 		return New(t), false
 	}
@@ -31,6 +29,15 @@ func Own(t testing.TB) (dsn string, whole bool) {
 		t.Fatalf("postgrestest: %v", err)
 	}
 	return withDatabase(srv.dsn, name), true
+}
+
+// findOwn goes no way while another test goes one: testcontainers does not bear that.
+func findOwn() (*server, error) {
+	process.mu.Lock()
+	defer process.mu.Unlock()
+	return find(withoutURL, func(ctx context.Context) (*server, error) {
+		return fromContainer(ctx, image(os.Getenv))
+	}, fromBinaries)
 }
 
 func withoutURL(name string) string {
