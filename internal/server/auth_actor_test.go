@@ -1,0 +1,178 @@
+package server
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/breakpilot/tenant-registry/internal/auth"
+)
+
+// asked are the roles that may call a route.
+func asked(r request) []string {
+	path, _, _ := strings.Cut(r.target, "?")
+	o, _, _ := theContract().find(r.method, path)
+	return Policies()[o.method+" "+o.path]
+}
+
+// newest is the last event of the log.
+func (c *client) newest() eventBody {
+	c.t.Helper()
+	return as[page[eventBody]](c.get("/v1/audit?limit=1").want(http.StatusOK)).Items[0]
+}
+
+// TestActor_everyChange asserts that the event of every change names the verified caller, and whom a portal says it acts for.
+func TestActor_everyChange(t *testing.T) {
+	eachMutation(t, func(t *testing.T, api *client, s stage, m mutation) {
+		server, who := guarded(api, Config{})
+		caller := who.add(service("b1a7e0c2-2f1d-4a8e-9f57-0c9d3f1e2a44", "", auth.RoleOperator))
+		wantFields := map[string]string{}
+		if slices.Contains(asked(m.succeed), "portal") {
+			caller = who.add(service("b1a7e0c2-2f1d-4a8e-9f57-0c9d3f1e2a44", "", auth.RolePortal))
+			m.succeed = m.succeed.with("X-On-Behalf-Of-Id", "user-7").with("X-On-Behalf-Of-Name", "Grüße, Zoë")
+			wantFields = map[string]string{"on_behalf_of.id": "user-7", "on_behalf_of.name": "Grüße, Zoë"}
+		}
+		if got := server.call(m.succeed.by(caller)); got.status >= 300 {
+			t.Fatalf("%s → %d %s", got.what, got.status, got.body)
+		}
+		e := api.newest()
+		if m.event == "document.share" {
+			wantEqual(t, "the emitter", e.Emitter, emitterBody{caller.ID, &caller.Name})
+		} else {
+			wantEqual(t, "the actor", e.Actor, partyBody{
+				ID: caller.ID, Name: &caller.Name, Type: &caller.Type, Fields: &map[string]string{"azp": caller.AZP},
+			})
+			if e.Emitter != nil || e.SourceIP == nil || *e.SourceIP != "127.0.0.1" {
+				t.Errorf("an event of this service's own has the emitter %+v and came from %v", e.Emitter, e.SourceIP)
+			}
+		}
+		claims := map[string]string{}
+		if e.Fields != nil {
+			for name, value := range *e.Fields {
+				if strings.HasPrefix(name, "on_behalf_of") {
+					claims[name] = value
+				}
+			}
+		}
+		wantEqual(t, "what the event says of whom the caller acts for", claims, wantFields)
+	})
+}
+
+// receipt is the answer to a reported event.
+type receipt struct {
+	ID   string `json:"id"`
+	Hash string `json:"hash"`
+}
+
+// TestActor_reported asserts that a reported event keeps the actor that it claims, with the verified caller beside it.
+func TestActor_reported(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		server, who := guarded(api, Config{})
+		x := api.tenant("globex").ID
+		for _, p := range []auth.Principal{
+			who.add(service("suite", "widgets", auth.RoleKeysVerify)), who.add(service("mailer", "", auth.RoleAuditWrite)),
+			who.add(service("portal", "", auth.RolePortal)), who.add(user("operator", auth.RoleOperator, "")),
+		} {
+			actor := object{"id": "user-7", "name": "Zoë", "type": "user", "fields": object{"azp": "claimed"}}
+			body := object{"action": "document.share", "crud": "u", "group": object{"id": x}, "actor": actor, "fields": object{"a": "b"}}
+			made := as[receipt](server.call(jsonRequest("/v1/audit", body).by(p)).want(http.StatusCreated))
+			e := api.newest()
+			wantEqual(t, "the receipt", made, receipt{e.ID.String(), e.Hash})
+			name, kind := "Zoë", "user"
+			wantEqual(t, "the claimed actor", e.Actor, partyBody{ID: "user-7", Name: &name, Type: &kind, Fields: &map[string]string{"azp": "claimed"}})
+			wantEqual(t, "the emitter", e.Emitter, emitterBody{p.ID, &p.Name})
+			wantEqual(t, "the fields", e.Fields, object{"a": "b"})
+		}
+	})
+}
+
+// TestActor_records asserts that records say who made them, and for whom.
+func TestActor_records(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		server, who := guarded(api, Config{})
+		api.product("asked", requestable)
+		api.product("wanted", requestable)
+		x := api.activeTenant("globex").ID
+		portal, admin := who.add(service("portal", "", auth.RolePortal)), who.add(user("ada", auth.RoleTenantAdmin, "org"))
+		mine := api.own("initech", "org").ID
+		longest := strings.Repeat("ü", 200)
+		for _, tc := range []struct {
+			by     auth.Principal
+			tenant any
+			claim  string
+			want   string
+		}{
+			{portal, x, "user-7", "portal on behalf of user-7"}, {portal, mine, longest, "portal on behalf of " + longest}, {portal, x, "", "portal"}, {admin, mine, "", "ada"},
+		} {
+			send := func(r request) *reply {
+				if tc.claim != "" {
+					r = r.with("X-On-Behalf-Of-Id", tc.claim)
+				}
+				return server.call(r.by(tc.by))
+			}
+			k := as[createdKeyBody](send(jsonRequest("/v1/api-keys", object{"tenant_id": tc.tenant, "name": "a key"})).want(http.StatusCreated))
+			send(remove(join("/v1/api-keys", k.ID))).want(http.StatusNoContent)
+			product := map[bool]string{true: "asked", false: "wanted"}[tc.claim != ""]
+			r := as[requestBody](send(jsonRequest("/v1/catalog/request", object{"tenant_id": tc.tenant, "product": product})).want(http.StatusCreated))
+			kept := api.keys(k.TenantID)[0]
+			if kept.CreatedBy != tc.want || kept.RevokedBy == nil || *kept.RevokedBy != tc.want || r.RequestedBy != tc.want {
+				t.Errorf("made by %q, revoked by %v, requested by %q, want %q", kept.CreatedBy, kept.RevokedBy, r.RequestedBy, tc.want)
+			}
+		}
+	})
+}
+
+// TestOnBehalfOf_refused asserts what nobody may claim. Nothing is changed by such a request.
+func TestOnBehalfOf_refused(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		server, who := guarded(api, Config{})
+		x := api.own("globex", "org").ID
+		portal := who.add(service("portal", "", auth.RolePortal))
+		const id, name = "X-On-Behalf-Of-Id", "X-On-Behalf-Of-Name"
+		key := jsonRequest("/v1/api-keys", object{"tenant_id": x, "name": "a key"})
+		before := len(api.events())
+		for what, tc := range map[string]struct {
+			header http.Header
+			places []string
+		}{
+			"doubled":              {http.Header{id: {"a", "b"}}, []string{"?" + id}},
+			"doubled name":         {http.Header{id: {"a"}, name: {"a", "a"}}, []string{"?" + name}},
+			"empty":                {http.Header{id: {""}}, []string{"?" + id}},
+			"empty name":           {http.Header{id: {"a"}, name: {""}}, []string{"?" + name}},
+			"too long":             {http.Header{id: {strings.Repeat("a", 201)}}, []string{"?" + id}},
+			"too long a name":      {http.Header{id: {"a"}, name: {strings.Repeat("ü", 201)}}, []string{"?" + name}},
+			"a tab":                {http.Header{id: {"a\tb"}}, []string{"?" + id}},
+			"a C1 control":         {http.Header{id: {"a\u0085b"}}, []string{"?" + id}},
+			"a zero-width space":   {http.Header{id: {"a\u200bb"}}, []string{"?" + id}},
+			"a change of writing":  {http.Header{id: {"a"}, name: {"a\u202eb"}}, []string{"?" + name}},
+			"Latin-1":              {http.Header{id: {"a\xfcb"}}, []string{"?" + id}},
+			"a name without an id": {http.Header{name: {"a"}}, []string{"?" + id}},
+			"both wrong":           {http.Header{id: {""}, name: {""}}, []string{"?" + id, "?" + name}},
+		} {
+			r := key.by(portal)
+			for header, values := range tc.header {
+				r = r.with(header, values...)
+			}
+			t.Log(what)
+			server.send(r).wantProblem("invalid_request", tc.places...)
+		}
+		for _, p := range []auth.Principal{
+			who.add(user("operator", auth.RoleOperator, "")), who.add(user("admin", auth.RoleTenantAdmin, "org")),
+		} {
+			server.send(key.by(p).with(id, "a").with(name, "b")).wantProblem("invalid_request", "?"+id, "?"+name)
+			server.send(fetch(join("/v1/tenants", x)).by(p).with(name, "b")).wantProblem("invalid_request", "?"+name)
+		}
+		for _, p := range []auth.Principal{
+			who.add(service("suite", "widgets", auth.RoleKeysVerify)), who.add(service("mailer", "", auth.RoleAuditWrite)),
+		} {
+			r := jsonRequest("/v1/audit", object{"action": "a.b", "crud": "c", "is_anonymous": true}).by(p)
+			server.send(r.with(id, "a")).wantProblem("invalid_request", "?"+id)
+			server.send(key.by(p).with(id, "a")).wantProblem("forbidden") // which comes first
+		}
+		if after := len(api.events()); after != before {
+			t.Errorf("refused claims left %d events", after-before)
+		}
+		server.send(key.by(portal).with(id, "a").with(name, strings.Repeat("ü", 200))).want(http.StatusCreated)
+	})
+}

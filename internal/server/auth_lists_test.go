@@ -1,0 +1,141 @@
+package server
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/auth"
+)
+
+// pagedLists are the lists of one tenant, each with the name that its cursors carry.
+func pagedLists(tenant uuid.UUID) map[string][]string {
+	id := tenant.String()
+	return map[string][]string{
+		"GET /v1/entitlements": {"/v1/entitlements?tenant_id=" + id, "entitlements:" + id},
+		"GET /v1/catalog":      {"/v1/catalog?tenant_id=" + id, "catalog:" + id},
+		"GET /v1/api-keys":     {"/v1/api-keys?tenant_id=" + id, "api-keys:" + id},
+		"GET /v1/audit":        {"/v1/audit?order=asc&tenant_id=" + id, "audit:true:" + id},
+	}
+}
+
+func TestIsolation_everyListIsTried(t *testing.T) {
+	t.Parallel()
+	for _, rt := range routes {
+		name := rt.method + " " + rt.path
+		if _, there := pagedLists(nobody)[name]; there != slices.Contains(strings.Fields(rt.params), "cursor") {
+			t.Errorf("%s has cursors and is not tried with other people's, or the other way round", name)
+		}
+	}
+}
+
+// TestIsolation_cursors asserts that a cursor grants nothing: with that of somebody else's list one's own is not read, the other one neither,
+// and one cannot even see by it whether there is another one.
+func TestIsolation_cursors(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		catalogue(api)
+		server, who := guarded(api, Config{})
+		g := newGround(api, false)
+		admin := who.add(user("admin", auth.RoleTenantAdmin, g.org))
+		roleless := who.add(auth.Principal{ID: "roleless", Organization: g.org})
+		server.canaries = []string{tenantCanary}
+		ask := func(p auth.Principal, target, cursor string) *reply {
+			return server.send(fetch(newQuery(target).set("cursor", cursor).String()).with("X-Request-Id", "the-request").by(p))
+		}
+		for name, of := range pagedLists(g.own.tenant) {
+			theirs, nobodys := pagedLists(g.foreign.tenant)[name], pagedLists(g.unknown.tenant)[name]
+			cursor := cursorOf(api, theirs[0])
+			position, _ := openCursor(cursor, theirs[1])
+
+			ask(admin, of[0], cursor).wantProblem("invalid_request", "?cursor")
+			foreign, unknown := ask(admin, theirs[0], cursor), ask(admin, nobodys[0], sealCursor(nobodys[1], position))
+			foreign.wantProblem("tenant_not_found", "?tenant_id")
+			if got, want := withoutID(foreign, "the-request"), withoutID(unknown, "the-request"); got != want {
+				t.Errorf("%s: with a cursor, a foreign tenant answers\n%s\nand an unknown one\n%s", name, got, want)
+			}
+			ask(admin, of[0], sealCursor(of[1], position)).want(http.StatusOK) // a place in one's own list, whoever made it
+			ask(admin, of[0], cursorOf(api, of[0])).want(http.StatusOK)        // the operator's of the same list
+			ask(roleless, of[0], cursorOf(api, of[0])).wantProblem("forbidden")
+		}
+	})
+}
+
+// The whole log and the whole catalogue are an operator's, and their cursors lead nobody else there.
+func TestIsolation_cursorsOfAll(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		catalogue(api)
+		server, who := guarded(api, Config{})
+		g := newGround(api, false)
+		admin, portal := who.add(user("admin", auth.RoleTenantAdmin, g.org)), who.add(service("portal", "", auth.RolePortal))
+		server.canaries = []string{tenantCanary}
+		server.send(fetch("/v1/audit?cursor="+cursorOf(api, "/v1/audit")).by(admin)).wantProblem("invalid_request", "?tenant_id")
+		all := sealCursor("catalog:all", "") // before the first of all, also the private ones
+		for _, p := range []auth.Principal{admin, portal} {
+			got := as[page[productBody]](server.send(fetch("/v1/catalog?cursor=" + all).by(p)).want(http.StatusOK))
+			if len(got.Items) != 3 {
+				t.Errorf("%s sees %d products, want the 3 that are public", p.ID, len(got.Items))
+			}
+		}
+		if got := as[page[productBody]](api.get("/v1/catalog?cursor=" + all)); len(got.Items) != 4 {
+			t.Errorf("the operator sees %d products, want all 4", len(got.Items))
+		}
+	})
+}
+
+// Filters show nothing of others either: what they name is looked for among one's own alone.
+func TestIsolation_filters(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		catalogue(api)
+		server, who := guarded(api, Config{})
+		g := newGround(api, false)
+		admin := who.add(user("admin", auth.RoleTenantAdmin, g.org))
+		for filter, found := range map[string]int{
+			"actor_id=" + tenantCanary: 0, "target_id=" + tenantCanary: 0, "correlation_id=" + tenantCanary: 0,
+			"target_id=" + g.foreign.tenant.String(): 0, "actor_id=plain": 1, "correlation_id=plain": 1,
+		} {
+			target := "/v1/audit?tenant_id=" + g.own.tenant.String() + "&" + filter
+			if got := as[page[eventBody]](server.send(fetch(target).by(admin)).want(http.StatusOK)); len(got.Items) != found {
+				t.Errorf("%s finds %d events, want %d", filter, len(got.Items), found)
+			}
+		}
+	})
+}
+
+// A product that only others may know is, for whoever acts for a tenant, one that nobody has.
+func TestIsolation_products(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		catalogue(api)
+		server, who := guarded(api, Config{})
+		g := newGround(api, false)
+		server.canaries = []string{tenantCanary}
+		for _, p := range []auth.Principal{
+			who.add(user("admin", auth.RoleTenantAdmin, g.org)), who.add(service("portal", "", auth.RolePortal)), who.add(user("operator", auth.RoleOperator, "")),
+		} {
+			for _, target := range []string{"/v1/catalog/request", "/v1/catalog/trial-request", "/v1/api-keys"} {
+				ask := func(product string) string {
+					body := wish(g.own.tenant, product)
+					if target == "/v1/api-keys" {
+						body["name"] = "a key"
+					}
+					got := server.send(jsonRequest(target, body).with("X-Request-Id", "the-request").by(p))
+					got.wantProblem("product_not_found", "/product")
+					return withoutID(got, "the-request")
+				}
+				if got, want := ask(privateOne), ask("nobodys"); got != want {
+					t.Errorf("%s at %s: a private product answers\n%s\nand an unknown one\n%s", p.ID, target, got, want)
+				}
+			}
+		}
+		bound := who.add(service("suite", ownProduct, auth.RoleKeysVerify))
+		verify := func(key string) string {
+			r := jsonRequest("/v1/internal/api-keys/verify", object{"key": key}).with("X-Request-Id", "the-request").by(bound)
+			return withoutID(server.send(r).want(http.StatusOK), "the-request")
+		}
+		if got, want := verify(g.own.bound), verify(unknownKey); got != want {
+			t.Errorf("a key of another product answers\n%s\nand nobody's\n%s", got, want)
+		}
+	})
+}
