@@ -10,7 +10,6 @@ import (
 // authenticator picks who is let in, and how to end what it runs in the background.
 func authenticator(cfg config.Config, log *slog.Logger) (auth.Authenticator, func(), error) {
 	if cfg.AuthMode == "dev" {
-		log.Warn("AUTH_MODE=dev: whoever reaches this port from this machine is an operator", "remote", cfg.DevAllowRemote)
 		return auth.NewDev(cfg.DevAllowRemote), func() {}, nil
 	}
 	oidc, err := auth.NewOIDC(auth.OIDCConfig{
@@ -21,4 +20,11 @@ func authenticator(cfg config.Config, log *slog.Logger) (auth.Authenticator, fun
 		return nil, nil, err
 	}
 	return oidc, oidc.Close, nil
+}
+
+// warnOfDev says that nobody has to say who they are.
+func warnOfDev(cfg config.Config, log *slog.Logger) {
+	if cfg.AuthMode == "dev" {
+		log.Warn("AUTH_MODE=dev: whoever reaches this port is an operator", "from_other_machines", cfg.DevAllowRemote)
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -42,19 +43,18 @@ func TestRefusals(t *testing.T) {
 		says string
 		env  []string
 	}{
-		"no authentication: stage": {2, `APP_ENV: .*no authentication yet`, []string{"APP_ENV=stage"}},
-		"no authentication: prod":  {2, `APP_ENV: .*no authentication yet`, []string{"APP_ENV=prod"}},
-		"unknown environment":      {2, `APP_ENV: must be one of dev, stage, prod`, []string{"APP_ENV=banana"}},
-		"bad address":              {2, `ADDR: must be HOST:PORT or :PORT`, []string{"ADDR=8090"}},
-		"bad setting":              {2, `DRAIN_DELAY: must be a duration from 0s to 1m`, []string{"DRAIN_DELAY=1h"}},
-		"bad telemetry":            {2, `OTEL_EXPORTER_OTLP_ENDPOINT must be a URL`, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318"}},
-		"taken port":               {1, regexp.QuoteMeta(address) + ` is taken: .*set ADDR`, []string{"ADDR=" + address}},
-		"taken admin port":         {1, `ADMIN_ADDR: .*` + regexp.QuoteMeta(address) + ` is taken`, []string{"ADMIN_ADDR=" + address}},
-		"no such address":          {1, `cannot listen on 192\.0\.2\.1:0, set ADDR`, []string{"ADDR=192.0.2.1:0"}},
-		"nobody at the database":   {1, `127\.0\.0\.1:1 cannot be reached as user "u" .*refused.*: start it, or correct the host`, []string{"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"}},
-		"a database that is mute":  {1, `cannot be reached as user "u" .*: start it, or correct the host`, []string{"DATABASE_URL=" + held}},
-		"a DSN that is none":       {2, `DATABASE_URL: must be a Postgres DSN`, []string{"DATABASE_URL=" + canary}},
-		"a DSN that is broken":     {1, `the DSN of the database cannot be understood`, []string{"DATABASE_URL=postgres://u:" + canary + "@h:x:y/d"}},
+		"no database":             {2, `DATABASE_URL: must be set when APP_ENV is stage`, []string{"APP_ENV=stage", "KEYCLOAK_ISSUER=https://id.example.org/r"}},
+		"unknown environment":     {2, `APP_ENV: must be one of dev, stage, prod`, []string{"APP_ENV=banana"}},
+		"bad address":             {2, `ADDR: must be HOST:PORT or :PORT`, []string{"ADDR=8090"}},
+		"bad setting":             {2, `DRAIN_DELAY: must be a duration from 0s to 1m`, []string{"DRAIN_DELAY=1h"}},
+		"bad telemetry":           {2, `OTEL_EXPORTER_OTLP_ENDPOINT must be a URL`, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318"}},
+		"taken port":              {1, regexp.QuoteMeta(address) + ` is taken: .*set ADDR`, []string{"ADDR=" + address}},
+		"taken admin port":        {1, `ADMIN_ADDR: .*` + regexp.QuoteMeta(address) + ` is taken`, []string{"ADMIN_ADDR=" + address}},
+		"no such address":         {1, `cannot listen on 192\.0\.2\.1:0, set ADDR`, []string{"ADDR=192.0.2.1:0"}},
+		"nobody at the database":  {1, `127\.0\.0\.1:1 cannot be reached as user "u" .*refused.*: start it, or correct the host`, []string{"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"}},
+		"a database that is mute": {1, `cannot be reached as user "u" .*: start it, or correct the host`, []string{"DATABASE_URL=" + held}},
+		"a DSN that is none":      {2, `DATABASE_URL: must be a Postgres DSN`, []string{"DATABASE_URL=" + canary}},
+		"a DSN that is broken":    {1, `the DSN of the database cannot be understood`, []string{"DATABASE_URL=postgres://u:" + canary + "@h:x:y/d"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -129,12 +129,15 @@ func TestSettings(t *testing.T) {
 		lines string
 	}{
 		{quiet, `^$`},
-		{usual, `^time=\S+ level=INFO msg=request method=GET route="GET /v1/catalog" status=200 [^\n]*request_id=\S+\n$`},
-		{loud, `^\{[^\n]*"GET /readyz"[^\n]*\}\n\{[^\n]*"GET /v1/catalog"[^\n]*\}\n$`},
+		{usual, `^time=\S+ level=WARN msg="AUTH_MODE=dev[^\n]*\ntime=\S+ level=INFO msg=request method=GET route="GET /v1/catalog" status=200 [^\n]*request_id=\S+\n$`},
+		{loud, `^\{[^\n]*AUTH_MODE=dev[^\n]*\}\n\{[^\n]*"GET /readyz"[^\n]*\}\n\{[^\n]*"GET /v1/catalog"[^\n]*\}\n$`},
 	} {
-		if got := want.p.stderr.String(); !regexp.MustCompile(want.lines).MatchString(got) {
-			t.Errorf("the log is %q, want %s", got, want.lines)
-		}
+		eventually(t, patience, func() error { // a line is written after its answer
+			if got := want.p.stderr.String(); !regexp.MustCompile(want.lines).MatchString(got) {
+				return fmt.Errorf("the log is %q, want %s", got, want.lines)
+			}
+			return nil
+		})
 	}
 	another := `{"tenant_id":"` + acme + `","name":"another"}`
 	if r := quiet.call(t, http.StatusConflict, "POST", "/v1/api-keys", another); r.member("code") != "too_many_keys" {

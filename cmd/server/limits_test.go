@@ -139,7 +139,7 @@ func TestLimits_hugeHeader(t *testing.T) {
 		size, status int
 		kind         string
 	}{
-		"huge":    {40 << 10, http.StatusRequestHeaderFieldsTooLarge, "text/plain"},
+		"huge":    {140 << 10, http.StatusRequestHeaderFieldsTooLarge, "text/plain"},
 		"control": {20 << 10, http.StatusOK, "application/json"},
 	} {
 		conn := dial(t, address, halfHeader+"X-Padding: "+strings.Repeat("x", tc.size)+"\r\n\r\n")
@@ -166,7 +166,8 @@ func TestLimits_noise(t *testing.T) {
 		t.Errorf("noise is answered with %q, %v", got, err)
 	}
 	p.get(t, "/healthz")
-	if said := p.stderr.String(); strings.Contains(said, "level=ERROR") || strings.Contains(said, "level=WARN") {
+	said := p.stderr.String()
+	if strings.Contains(said, "level=ERROR") || strings.Count(said, "level=WARN") > 1 { // the one is of AUTH_MODE=dev
 		t.Errorf("noise is logged: %s", said)
 	}
 }

@@ -71,6 +71,7 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 		return errors.Join(err, listener.Close())
 	}
 	defer stopAdmin()
+	warnOfDev(cfg, log)
 	web := httpServer(api, usualLimits, log)
 	ended := make(chan error, 1)
 	go func() { ended <- web.Serve(listener) }()

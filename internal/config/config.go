@@ -83,7 +83,7 @@ func Load(getenv func(string) string) (Config, error) {
 	}
 	c.LogFormat = r.oneOfOr("LOG_FORMAT", map[bool]string{true: "text", false: "json"}[c.Env == "dev"], "text", "json")
 	r.authentication(&c)
-	if c.Env != "dev" {
+	if c.Env == "stage" || c.Env == "prod" {
 		r.safe(c)
 	}
 	return c, errors.Join(r.faults...)
