@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -128,13 +129,18 @@ func TestSettings(t *testing.T) {
 		p     *program
 		lines string
 	}{
-		{quiet, `^$`},
 		{usual, `^time=\S+ level=INFO msg=request method=GET route="GET /v1/catalog" status=200 [^\n]*request_id=\S+\n$`},
 		{loud, `^\{[^\n]*"GET /readyz"[^\n]*\}\n\{[^\n]*"GET /v1/catalog"[^\n]*\}\n$`},
 	} {
-		if got := want.p.stderr.String(); !regexp.MustCompile(want.lines).MatchString(got) {
-			t.Errorf("the log is %q, want %s", got, want.lines)
-		}
+		eventually(t, patience, func() error { // a line is written after its answer
+			if got := want.p.stderr.String(); !regexp.MustCompile(want.lines).MatchString(got) {
+				return fmt.Errorf("the log is %q, want %s", got, want.lines)
+			}
+			return nil
+		})
+	}
+	if got := quiet.stderr.String(); got != "" {
+		t.Errorf("at the level error the log is %q", got)
 	}
 	another := `{"tenant_id":"` + acme + `","name":"another"}`
 	if r := quiet.call(t, http.StatusConflict, "POST", "/v1/api-keys", another); r.member("code") != "too_many_keys" {
