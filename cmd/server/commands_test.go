@@ -128,7 +128,6 @@ func TestSettings(t *testing.T) {
 		p     *program
 		lines string
 	}{
-		{quiet, `^$`},
 		{usual, `^time=\S+ level=WARN msg="AUTH_MODE=dev[^\n]*\ntime=\S+ level=INFO msg=request method=GET route="GET /v1/catalog" status=200 [^\n]*request_id=\S+\n$`},
 		{loud, `^\{[^\n]*AUTH_MODE=dev[^\n]*\}\n\{[^\n]*"GET /readyz"[^\n]*\}\n\{[^\n]*"GET /v1/catalog"[^\n]*\}\n$`},
 	} {
@@ -138,6 +137,9 @@ func TestSettings(t *testing.T) {
 			}
 			return nil
 		})
+	}
+	if got := quiet.stderr.String(); got != "" {
+		t.Errorf("at the level error the log is %q", got)
 	}
 	another := `{"tenant_id":"` + acme + `","name":"another"}`
 	if r := quiet.call(t, http.StatusConflict, "POST", "/v1/api-keys", another); r.member("code") != "too_many_keys" {

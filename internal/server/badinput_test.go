@@ -1,14 +1,18 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/go-json-experiment/json"
@@ -531,5 +535,38 @@ func TestBadInput_beforeLookUp(t *testing.T) {
 		if answers[0] != answers[1] {
 			t.Errorf("the answers differ:\n%s\n%s", answers[0], answers[1])
 		}
+	})
+}
+
+// A body that ends before it was complete is refused, whatever of it has come.
+func TestBadInput_halfSent(t *testing.T) {
+	eachOperation(t, hasBody, func(t *testing.T, api *client, o operation) {
+		r := withText(o, string(mustJSON(goodBody(o))))
+		conn, err := net.Dial("tcp", strings.TrimPrefix(api.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", r.target, len(r.body)+1, r.body)
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := &reply{t: t, what: r.method + " " + r.target, status: resp.StatusCode, header: resp.Header, body: body}
+		if err := theContract().checkReply(r, got); err != nil {
+			t.Error(err)
+		}
+		got.wantProblem("malformed_body")
 	})
 }

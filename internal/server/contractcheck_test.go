@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -162,4 +163,25 @@ func withRequired(schema *openapi3.Schema, tenant string, product any) object {
 	}
 	body["product"] = product
 	return body
+}
+
+// TestContract_parameters asserts that openapi.yaml has the query parameters of each line of the route table, and no others.
+func TestContract_parameters(t *testing.T) {
+	t.Parallel()
+	for _, rt := range routes {
+		o, _, found := theContract().find(rt.method, strings.TrimSuffix(rt.path, "{$}"))
+		if !found {
+			t.Errorf("%s %s is in no operation", rt.method, rt.path)
+			continue
+		}
+		var listed []string
+		for _, ref := range o.op.Parameters {
+			if ref.Value.In == openapi3.ParameterInQuery {
+				listed = append(listed, ref.Value.Name)
+			}
+		}
+		if want := strings.Fields(rt.params); !slices.Equal(listed, want) {
+			t.Errorf("%s %s has the parameters %q, openapi.yaml %q", rt.method, rt.path, want, listed)
+		}
+	}
 }
