@@ -45,7 +45,7 @@ var problems = map[string]problemKind{
 	"unsupported_media_type": {415, "Unsupported media type", "Send Content-Type: application/json, in UTF-8 and not compressed."},
 	"too_many_requests":      {429, "Too many requests", "Wait as long as Retry-After says."},
 	"internal":               {500, "Internal error", "This is our fault; report the request id."},
-	"unavailable":            {503, "Unavailable", "The store cannot answer now. Wait as long as Retry-After says; whether a change was made is not known."},
+	"unavailable":            {503, "Unavailable", "Wait as long as Retry-After says, and ask again. Whether a change was made is not known."},
 	"not_ready":              {503, "Not ready", "Send no traffic here until /readyz answers 200."},
 }
 
