@@ -94,7 +94,7 @@ func (r *reader) authentication(c *Config) {
 	c.AuthMode = r.oneOfOr("AUTH_MODE", map[bool]string{true: "dev", false: "oidc"}[c.Env == "dev"], "dev", "oidc")
 	c.DevAllowRemote = r.oneOf("DEV_ALLOW_REMOTE", "true", "false") == "true"
 	c.Audience = r.get("OIDC_AUDIENCE")
-	if strings.TrimSpace(c.Audience) == "" || c.Audience == "account" {
+	if strings.TrimSpace(c.Audience) == "" || strings.EqualFold(c.Audience, "account") {
 		r.fault("OIDC_AUDIENCE", "must name this service, and account is every client's")
 	}
 	if c.JWKSURL = r.getenv("OIDC_JWKS_URL"); c.JWKSURL != "" {
@@ -124,7 +124,8 @@ func (r *reader) safe(c Config) {
 		r.fault("DATABASE_URL", "must be set when APP_ENV is %s: the in-memory store forgets everything", c.Env)
 	}
 	for name, value := range map[string]string{"KEYCLOAK_ISSUER": c.KeycloakIssuer, "OIDC_JWKS_URL": c.JWKSURL} {
-		if value != "" && !strings.HasPrefix(value, "https://") {
+		u, err := url.Parse(value)
+		if err == nil && strings.HasPrefix(u.Scheme, "http") && !strings.HasPrefix(value, "https://") {
 			r.fault(name, "must be an https URL when APP_ENV is %s", c.Env)
 		}
 	}
@@ -178,8 +179,8 @@ func (r *reader) addr(name string) string {
 
 func (r *reader) url(name string) string {
 	value := r.get(name)
-	if u, err := url.Parse(value); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		r.fault(name, "must be an http or https URL")
+	if u, err := url.Parse(value); err != nil || u.Host == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") {
+		r.fault(name, "must be an http or https URL, without a user or password")
 	}
 	return value
 }
