@@ -8,6 +8,11 @@ CREATE TYPE entitlement_source AS ENUM ('trial', 'plan', 'grant', 'request');
 CREATE TYPE catalog_request_status AS ENUM ('pending', 'approved', 'rejected', 'cancelled');
 CREATE TYPE audit_crud AS ENUM ('c', 'r', 'u', 'd');
 
+-- Products are added by hand too: what the program could not read must not get in. Limits are whole numbers of 64 bits, or null.
+CREATE FUNCTION are_limits(j jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
+    jsonb_typeof(j) = 'object' AND NOT jsonb_path_exists(j, '$.* ? (@.type() != "null" && (@.type() != "number"
+        || @.floor() != @ || @ > 9223372036854775807 || @ < -9223372036854775808))');
+
 CREATE TABLE tenants (
     id              uuid PRIMARY KEY,
     slug            text COLLATE "C" NOT NULL,
@@ -28,6 +33,8 @@ CREATE TABLE tenants (
         length(slug) BETWEEN 3 AND 63
         AND slug ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])$'
         AND slug !~ '^xn--'),
+    CONSTRAINT tenants_name_check CHECK (name <> ''),
+    CONSTRAINT tenants_metadata_check CHECK (jsonb_typeof(metadata) = 'object'),
     CONSTRAINT tenants_version_check CHECK (version >= 1)
 );
 -- Partial: an update of a column under a full unique index would conflict with every foreign key check on the row.
@@ -49,6 +56,12 @@ CREATE TABLE products (
     CONSTRAINT products_key_check CHECK (
         key ~ '^[a-z0-9][a-z0-9-]{1,62}$'
         AND key NOT IN ('request', 'requests', 'trial-request')),
+    CONSTRAINT products_name_check CHECK (name <> ''),
+    CONSTRAINT products_limits_check CHECK (are_limits(default_limits)),
+    CONSTRAINT products_config_check CHECK (jsonb_typeof(default_config) = 'object'),
+    CONSTRAINT products_times_check CHECK (
+        isfinite(created_at) AND isfinite(updated_at) AND isfinite(available_from) AND isfinite(available_until)
+        AND available_until > available_from),
     CONSTRAINT products_audience_check CHECK (audience IN ('public', 'private')),
     CONSTRAINT products_trial_days_check CHECK (trial_days BETWEEN 1 AND 3650)
 );
@@ -85,7 +98,9 @@ CREATE TABLE entitlements (
     request_id  uuid REFERENCES catalog_requests (id) ON DELETE SET NULL,
     created_at  timestamptz NOT NULL,
     updated_at  timestamptz NOT NULL,
-    CONSTRAINT entitlements_period_check CHECK (ends_at > starts_at)
+    CONSTRAINT entitlements_limits_check CHECK (are_limits(limits)),
+    CONSTRAINT entitlements_config_check CHECK (jsonb_typeof(config) = 'object'),
+    CONSTRAINT entitlements_period_check CHECK (isfinite(starts_at) AND isfinite(ends_at) AND ends_at > starts_at)
 );
 -- One trial per tenant and product, for ever.
 CREATE UNIQUE INDEX entitlements_trial_key ON entitlements (tenant_id, product_key) WHERE source = 'trial';

@@ -159,7 +159,7 @@ func diff(before, after map[string]any) map[string]string {
 }
 
 func setField(fields map[string]string, name string, value any) {
-	if v := reflect.ValueOf(value); !v.IsValid() || v.IsZero() || (isList(v) && v.Len() == 0) {
+	if v := reflect.ValueOf(value); !v.IsValid() || (v.IsZero() && v.Kind() != reflect.Bool) || (isList(v) && v.Len() == 0) {
 		return
 	}
 	switch at := value.(type) {

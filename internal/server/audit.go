@@ -149,8 +149,8 @@ func (s *Server) audit(c *call) (answer, error) {
 		ActorID: c.query.text("actor_id", registry.MaxID), TargetID: c.query.text("target_id", registry.MaxID),
 		CorrelationID: c.query.text("correlation_id", registry.MaxID), IsFailure: c.query.flag("is_failure"),
 	}
-	if action := c.query.text("action", registry.MaxID); action != "" && len(action) <= registry.MaxID {
-		if err := q.ActionFilter(action); err != nil {
+	if c.query.values.Has("action") {
+		if err := q.ActionFilter(c.query.values.Get("action")); err != nil {
 			c.query.add("action", err.Error())
 		}
 	}

@@ -60,12 +60,14 @@ var theContract = sync.OnceValue(func() *contract {
 // filterOptions know the formats that kin-openapi leaves unchecked, and refuse statuses and bodies that are not documented.
 var filterOptions = &openapi3filter.Options{
 	MultiError: true, IncludeResponseStatus: true, RejectWhenRequestBodyNotSpecified: true, SkipSettingDefaults: true,
-	AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, // who may call is tried by tests of its own
-	SchemaValidationOptions: []openapi3.SchemaValidationOption{
-		format("uuid", func(s string) bool { _, ok := parseID(s); return ok }),
-		format("ipv4", func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is4() }),
-		format("ipv6", func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is6() && a.Zone() == "" }),
-	},
+	AuthenticationFunc:      openapi3filter.NoopAuthenticationFunc, // who may call is tried by tests of its own
+	SchemaValidationOptions: formats,
+}
+
+var formats = []openapi3.SchemaValidationOption{
+	format("uuid", func(s string) bool { _, ok := parseID(s); return ok }),
+	format("ipv4", func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is4() }),
+	format("ipv6", func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is6() && a.Zone() == "" }),
 }
 
 func format(name string, valid func(string) bool) openapi3.SchemaValidationOption {

@@ -8,9 +8,9 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"regexp"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -25,23 +25,28 @@ const (
 	maxDepth = 32
 )
 
+// readBody takes what the client sends, at its own pace: the server's read timeout bounds that.
+func readBody(r *http.Request) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil {
+		return nil, edgeProblem("malformed_body", "The body ended before it was complete, or took too long.")
+	}
+	return text, nil
+}
+
 // decode reads the body, which must be one JSON object with no member that into does not have, no member twice, no NUL, and
 // nothing behind it. What it says of a fault names the member and never the value.
 func (c *call) decode(into any) error {
 	if err := jsonContent(c.r.Header); err != nil {
 		return err
 	}
-	text, err := io.ReadAll(io.LimitReader(c.r.Body, maxBody+1))
-	switch {
-	case err != nil:
-		return edgeProblem("malformed_body", "The body ended before it was complete, or took too long.")
-	case len(text) > maxBody:
+	if len(c.body) > maxBody {
 		return edgeProblem("body_too_large", fmt.Sprintf("The body has more than %d bytes.", maxBody))
 	}
-	if err := scan(text); err != nil {
+	if err := scan(c.body); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(text, into, json.RejectUnknownMembers(true)); err != nil {
+	if err := json.Unmarshal(c.body, into, json.RejectUnknownMembers(true)); err != nil {
 		return bodyFault(err)
 	}
 	return nil
@@ -64,9 +69,6 @@ func jsonContent(h http.Header) error {
 
 // scan checks what holds for every body whatever its members.
 func scan(text []byte) error {
-	if !utf8.Valid(text) {
-		return edgeProblem("malformed_body", "The body is not valid UTF-8.")
-	}
 	d := jsontext.NewDecoder(bytes.NewReader(text))
 	if d.PeekKind() != '{' {
 		return edgeProblem("malformed_body", "The body must be a JSON object.", registry.Violation{Message: "must be an object"})
@@ -80,13 +82,15 @@ func scan(text []byte) error {
 			return bodyFault(err)
 		}
 		if d.StackDepth() > maxDepth {
-			return edgeProblem("malformed_body", fmt.Sprintf("The body has more than %d levels.", maxDepth))
+			return edgeProblem("malformed_body", fmt.Sprintf("The body has more than %d levels.", maxDepth),
+				registry.Violation{Pointer: pointer(d.StackPointer()), Message: "is too deep"})
 		}
 		if token.Kind() == '"' && strings.ContainsRune(token.String(), 0) {
 			return invalid(registry.Violation{Pointer: pointer(d.StackPointer()), Message: "must not hold the character NUL"})
 		}
 		if d.StackDepth() == 0 && len(bytes.TrimSpace(text[d.InputOffset():])) > 0 {
-			return edgeProblem("malformed_body", "There is something behind the JSON object.")
+			return edgeProblem("malformed_body", "There is something behind the JSON object.",
+				registry.Violation{Message: "must be one object and nothing else"})
 		}
 	}
 }
@@ -107,7 +111,8 @@ func bodyFault(err error) error {
 		return edgeProblem("malformed_body", "A member is there twice.",
 			registry.Violation{Pointer: pointer(syntax.JSONPointer), Message: "must not be there twice"})
 	case errors.As(err, &syntax):
-		return edgeProblem("malformed_body", fmt.Sprintf("The body is not valid JSON at byte %d.", syntax.ByteOffset))
+		return edgeProblem("malformed_body", fmt.Sprintf("The body is not valid JSON, or not valid UTF-8, at byte %d.", syntax.ByteOffset),
+			registry.Violation{Pointer: pointer(syntax.JSONPointer), Message: "must be valid JSON in UTF-8"})
 	}
 	return edgeProblem("malformed_body", "The body is not valid JSON.")
 }
@@ -200,6 +205,9 @@ type wireTime struct{ *time.Time }
 
 const timeRule = "must be a time of RFC 3339, such as 2026-01-31T12:00:00Z"
 
+// timePattern is what time.Parse does not insist on: two digits everywhere, a point before fractions, an offset that there can be.
+var timePattern = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 // UnmarshalJSONFrom reads a time or null.
 func (m *wireTime) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if d.PeekKind() == 'n' {
@@ -210,7 +218,7 @@ func (m *wireTime) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		return err
 	}
 	at, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil || strings.ContainsAny(s, ",") {
+	if err != nil || !timePattern.MatchString(s) {
 		return inputError(timeRule)
 	}
 	m.Time = &at

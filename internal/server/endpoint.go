@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ type call struct {
 	ctx   context.Context // ends at the request's deadline; a change's does not end with the client
 	r     *http.Request
 	query *query
+	body  []byte // one byte more than is allowed if it is too long
 	by    registry.Caller
 }
 
@@ -43,13 +43,7 @@ func (s *Server) endpoint(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r)
 		x.route, x.ctx = rt.method+" "+rt.path, r.Context()
-		ctx := r.Context()
-		if rt.event != "" {
-			ctx = context.WithoutCancel(ctx)
-		}
-		ctx, cancel := context.WithTimeout(ctx, s.callTimeout)
-		defer cancel()
-		a, err := s.answer(ctx, rt, may, r)
+		a, err := s.answer(rt, may, r)
 		if err != nil {
 			s.writeError(w, r, err)
 			return
@@ -58,9 +52,10 @@ func (s *Server) endpoint(rt route) http.Handler {
 	})
 }
 
-// answer asks in this order: who is it, may they, is the query well formed; and only then the handler.
-func (s *Server) answer(ctx context.Context, rt route, may policy, r *http.Request) (answer, error) {
-	by, err := s.caller(ctx, may, r)
+// answer asks in this order: who is it, may they, is the query well formed, is the body there; and only then the handler, whose
+// deadline begins when the client has said everything.
+func (s *Server) answer(rt route, may policy, r *http.Request) (answer, error) {
+	by, err := s.caller(may, r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -68,7 +63,17 @@ func (s *Server) answer(ctx context.Context, rt route, may policy, r *http.Reque
 	if err != nil {
 		return answer{}, err
 	}
-	return rt.handle(s, &call{ctx: ctx, r: r, query: q, by: by})
+	body, err := readBody(r)
+	if err != nil {
+		return answer{}, err
+	}
+	ctx := r.Context()
+	if rt.event != "" {
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.callTimeout)
+	defer cancel()
+	return rt.handle(s, &call{ctx: ctx, r: r, query: q, body: body, by: by})
 }
 
 // write sends an answer, which is encoded whole before the first byte leaves.
@@ -130,8 +135,7 @@ func (c *call) pathID() (uuid.UUID, error) {
 
 // noBody refuses a body where the route takes none, rather than to ignore what somebody meant.
 func (c *call) noBody() error {
-	var one [1]byte
-	if n, _ := io.ReadFull(c.r.Body, one[:]); n > 0 {
+	if len(c.body) > 0 {
 		return invalid(registry.Violation{Pointer: "", Message: "there must be no body"})
 	}
 	return nil

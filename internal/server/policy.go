@@ -41,7 +41,9 @@ func parsePolicy(cell string) (policy, error) {
 
 // caller finds out who asks, and whether they may call the route at all. What they may touch there is the Scope it returns, which
 // registry keeps to.
-func (s *Server) caller(ctx context.Context, p policy, r *http.Request) (registry.Caller, error) {
+func (s *Server) caller(p policy, r *http.Request) (registry.Caller, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), s.callTimeout)
+	defer cancel()
 	by := registry.Caller{SourceIP: s.clientAddress(r), RequestID: exchangeOf(r).requestID}
 	if p.anyone {
 		return by, nil

@@ -22,7 +22,7 @@ type query struct {
 func readQuery(raw string, allowed []string) (*query, error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, edgeProblem("invalid_request", "The query is not well encoded.")
+		return nil, invalid(registry.Violation{Parameter: badlyEncoded(raw), Message: "must be percent-encoded, and joined to the next by '&'"})
 	}
 	q := &query{values: values}
 	for name, given := range values {
@@ -37,6 +37,20 @@ func readQuery(raw string, allowed []string) (*query, error) {
 	}
 	slices.SortFunc(q.found, func(a, b registry.Violation) int { return strings.Compare(a.Parameter, b.Parameter) })
 	return q, q.err()
+}
+
+// badlyEncoded is the name of the first parameter that is not well encoded.
+func badlyEncoded(raw string) string {
+	for pair := range strings.SplitSeq(raw, "&") {
+		if _, err := url.ParseQuery(pair); err != nil {
+			name, _, _ := strings.Cut(pair, "=")
+			if decoded, err := url.QueryUnescape(name); err == nil && !strings.Contains(name, ";") {
+				return shortName(decoded)
+			}
+			break
+		}
+	}
+	return "(unreadable)"
 }
 
 func allowedParameters(allowed []string) string {
