@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/breakpilot/tenant-registry/internal/config"
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
@@ -20,8 +21,9 @@ type greeting struct {
 }
 
 // tell tells a person in development, and elsewhere the log.
-func (g greeting) tell(env string, stdout io.Writer, log *slog.Logger) {
-	if env == "dev" {
+func (g greeting) tell(cfg config.Config, stdout io.Writer, log *slog.Logger) {
+	warnOfDev(cfg, log)
+	if cfg.Env == "dev" {
 		_, _ = io.WriteString(stdout, g.text())
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/breakpilot/tenant-registry/internal/auth"
 	"github.com/breakpilot/tenant-registry/internal/config"
 	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/internal/server"
@@ -57,11 +58,7 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 		return unusable{err}
 	}
 	defer stopAuth()
-	api := server.New(server.Config{
-		Registry: registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version}),
-		Auth:     who, AuthMode: cfg.AuthMode, RateLimit: cfg.RateLimit, TrustedProxies: cfg.TrustedProxies,
-		Logger: log, Wrap: tel.Wrap, Version: version,
-	})
+	api := newAPI(cfg, store, who, tel)
 	listener, err := listen(cfg.Addr)
 	if err != nil {
 		return err
@@ -71,17 +68,24 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 		return errors.Join(err, listener.Close())
 	}
 	defer stopAdmin()
-	warnOfDev(cfg, log)
 	web := httpServer(api, usualLimits, log)
 	ended := make(chan error, 1)
 	go func() { ended <- web.Serve(listener) }()
-	greeting{api: baseURL(listener), admin: admin, sample: sample}.tell(cfg.Env, stdout, log)
+	greeting{api: baseURL(listener), admin: admin, sample: sample}.tell(cfg, stdout, log)
 	select {
 	case err := <-ended:
 		return fmt.Errorf("the listener ended: %w", err)
 	case <-ctx.Done():
 	}
 	return drain(api, web, cfg.DrainDelay, log)
+}
+
+func newAPI(cfg config.Config, store registry.Store, who auth.Authenticator, tel *telemetry.Telemetry) *server.Server {
+	return server.New(server.Config{
+		Registry: registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version}),
+		Auth:     who, AuthMode: cfg.AuthMode, RateLimit: cfg.RateLimit, TrustedProxies: cfg.TrustedProxies,
+		Logger: tel.Logger(), Wrap: tel.Wrap, Version: version,
+	})
 }
 
 func httpServer(handler http.Handler, within limits, log *slog.Logger) *http.Server {

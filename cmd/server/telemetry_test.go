@@ -22,6 +22,9 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/telemetry/telemetrytest"
 )
 
+// token has the form of an access token.
+var token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJjNG40cnkifQ." + strings.Repeat("c2ln", 86)
+
 const (
 	traceID  = "0af7651916cd43dd8448eb211c80319c"
 	parentID = "b7ad6b7169203331"
@@ -223,18 +226,10 @@ func TestTelemetry_canaries(t *testing.T) {
 	if !keyText.MatchString(key) {
 		t.Fatalf("the key is %q", key)
 	}
-	requests := pasted(key)
-	paste := func() {
-		for _, request := range requests {
-			p.paste(t, request(), key, password)
-		}
-	}
-	paste()
+	secrets := []string{key, token, password}
+	pasteAll(t, p, secrets, func(*http.Request) bool { return true })
 	network.cuts()
-	requests = slices.DeleteFunc(requests, func(make func() *http.Request) bool {
-		return make().Method == "POST" && make().Header.Get("X-Api-Key") == ""
-	})
-	paste()
+	pasteAll(t, p, secrets, func(r *http.Request) bool { return r.Method == "GET" })
 	p.becomesUnready(t, "cannot be reached")
 	network.works()
 	sinks := map[string]string{
@@ -250,9 +245,9 @@ func TestTelemetry_canaries(t *testing.T) {
 	}
 	sinks["the log"], sinks["telemetry"] = p.stderr.String(), string(collector.Raw())
 	for sink, text := range sinks {
-		for name, secret := range map[string]string{"key": key, "random part of the key": key[8:51], "password": password} {
+		for _, secret := range append(secrets, key[8:51]) {
 			if i := strings.Index(text, secret); i >= 0 {
-				t.Errorf("%s has the %s: …%s…", sink, name, text[max(0, i-200):min(len(text), i+100)])
+				t.Errorf("%s has %q: …%s…", sink, secret, text[max(0, i-200):min(len(text), i+100)])
 			}
 		}
 	}
@@ -266,8 +261,20 @@ func TestTelemetry_canaries(t *testing.T) {
 	}
 }
 
-// paste sends a request. The answer must hold neither secret, but for the name of a parameter, which a problem repeats.
-func (p *program) paste(t *testing.T, r *http.Request, key, password string) {
+// pasteAll sends the requests that are wanted, with a key and with a token in each place.
+func pasteAll(t *testing.T, p *program, secrets []string, wanted func(*http.Request) bool) {
+	t.Helper()
+	for _, secret := range secrets[:2] {
+		for _, request := range pasted(secret) {
+			if wanted(request()) {
+				p.paste(t, request(), secret, secrets)
+			}
+		}
+	}
+}
+
+// paste sends a request. The answer must hold no secret, but for the name of a parameter, which a problem repeats.
+func (p *program) paste(t *testing.T, r *http.Request, name string, secrets []string) {
 	t.Helper()
 	base, err := url.Parse(p.URL)
 	if err != nil {
@@ -285,8 +292,10 @@ func (p *program) paste(t *testing.T, r *http.Request, key, password string) {
 		t.Error(err)
 	}
 	said := string(text) + fmt.Sprint(resp.Header)
-	if strings.Contains(said, key) && !r.URL.Query().Has(key) || strings.Contains(said, password) {
-		t.Errorf("%s %s %v is answered with what was pasted: %s", r.Method, r.URL, r.Header, said)
+	for _, secret := range secrets {
+		if strings.Contains(said, secret) && !r.URL.Query().Has(name) {
+			t.Errorf("%s %s %v is answered with what was pasted: %s", r.Method, r.URL, r.Header, said)
+		}
 	}
 }
 
