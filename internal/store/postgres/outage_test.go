@@ -154,6 +154,30 @@ func TestDemotion(t *testing.T) {
 	}
 }
 
+// TestWritableAgain: once Ping says that all is well, the sessions that began while the database was read-only are gone.
+func TestWritableAgain(t *testing.T) {
+	t.Parallel()
+	for name, pinged := range map[string]bool{"seen by Ping": true, "unseen": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := postgrestest.New(t)
+			store := open(t, postgres.Config{DSN: dsn, MaxConns: 4, SchemaVersion: 1})
+			admin := connect(t, dsn)
+			admin.run(`ALTER DATABASE ` + admin.name() + ` SET default_transaction_read_only = on`)
+			admin.run(`SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+			if pinged {
+				_, err := store.Ping(t.Context())
+				want(t, err, registry.ErrUnavailable)
+			}
+			warm(t, store.Pool(), 4, `SELECT 1`)
+			admin.run(`ALTER DATABASE ` + admin.name() + ` RESET default_transaction_read_only`)
+			_, err := store.Ping(t.Context())
+			must(t, err)
+			must(t, appendOne(t.Context(), store))
+		})
+	}
+}
+
 func failuresOf20(call func() error) (n int) {
 	for range 20 {
 		if call() != nil {

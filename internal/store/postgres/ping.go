@@ -24,6 +24,7 @@ var errReadOnly = &registry.UnreadyError{Reason: "the database is read-only: poi
 type probe struct {
 	config *pgx.ConnConfig
 	needs  uint           // version of the schema
+	fresh  func()         // called when a new connection was made that works, before its answer is given
 	idle   chan *pgx.Conn // has the connection, or nil for none, while nobody uses it
 	life   context.Context
 	end    context.CancelFunc
@@ -34,8 +35,8 @@ type answer struct {
 	err    error
 }
 
-func newProbe(first *pgx.Conn, config *pgx.ConnConfig, needs uint) *probe {
-	p := &probe{config: config, needs: needs, idle: make(chan *pgx.Conn, 1)}
+func newProbe(first *pgx.Conn, config *pgx.ConnConfig, needs uint, fresh func()) *probe {
+	p := &probe{config: config, needs: needs, fresh: fresh, idle: make(chan *pgx.Conn, 1)}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.idle <- first
 	return p
@@ -79,6 +80,9 @@ func (p *probe) look(conn *pgx.Conn) (*pgx.Conn, answer) {
 			_ = conn.Close(p.life) // the next one may find another server
 		}
 		if !conn.IsClosed() {
+			if !used {
+				p.fresh()
+			}
 			return conn, answer{status, err}
 		}
 		if !used || !isLost(err) {

@@ -40,7 +40,8 @@ const (
 	healthCheckPeriod = 15 * time.Second
 )
 
-var errDSN = errors.New("the DSN of the database cannot be understood: " +
+// ErrDSN is what Open returns for a DSN that cannot be read; it does not repeat the DSN.
+var ErrDSN = errors.New("the DSN of the database cannot be understood: " +
 	"write postgres://USER:PASSWORD@HOST:5432/DATABASE, with special characters of the password percent-encoded")
 
 // poolConfig is what pgx makes of the DSN, and our own settings where the DSN has none. pgx's error is not shown: it repeats the
@@ -48,7 +49,7 @@ var errDSN = errors.New("the DSN of the database cannot be understood: " +
 func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	pc, err := pgxpool.ParseConfig(cfg.DSN)
 	if err != nil || cfg.DSN == "" {
-		return nil, errDSN
+		return nil, ErrDSN
 	}
 	dsnSets := func(name string) bool { return strings.Contains(cfg.DSN, name) }
 	switch {

@@ -74,7 +74,7 @@ type Store struct {
 var _ registry.Store = (*Store)(nil)
 
 // Open connects to the database. It fails, with one sentence that names the host and the next step and never the password, if the DSN
-// makes no sense or the database cannot be reached. A database that is reached but not ready (read-only, without a clean schema that
+// makes no sense (ErrDSN) or the database cannot be reached. A database that is reached but not ready (read-only, without a clean schema that
 // is new enough) is a warning in the log: the store opens, Ping says what is wrong, and it works as soon as that is mended. So is a
 // session without the limits that this package counts on, as behind a pooler that refuses them.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
@@ -95,7 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	p := &pool{
 		inner: inner, mode: pc.ConnConfig.DefaultQueryExecMode, acquireTimeout: cfg.AcquireTimeout, callTimeout: cfg.CallTimeout,
 	}
-	s := &Store{reader: reader{p}, pool: p, probe: newProbe(first, pc.ConnConfig, cfg.SchemaVersion), ping: cfg.PingTimeout}
+	s := &Store{reader: reader{p}, pool: p, probe: newProbe(first, pc.ConnConfig, cfg.SchemaVersion, inner.Reset), ping: cfg.PingTimeout}
 	if _, err := s.Ping(ctx); err != nil {
 		cfg.Logger.WarnContext(ctx, "the database is reached but not ready", "error", err)
 	}
@@ -103,7 +103,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 }
 
 // Ping says whether the database can be read and written now, and holds a schema that is clean and new enough. It has a connection
-// of its own, so that it can answer when the pool is exhausted, and always returns within Config.PingTimeout.
+// of its own, so that it can answer when the pool is exhausted, and always returns within Config.PingTimeout. When that had to be made
+// anew the pool starts afresh too: sessions that began while the database was read-only would stay so.
 func (s *Store) Ping(ctx context.Context) (registry.StoreStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.ping)
 	defer cancel()
