@@ -54,7 +54,8 @@ func TestRefusals(t *testing.T) {
 		"nobody at the database":  {1, `127\.0\.0\.1:1 cannot be reached as user "u" .*refused.*: start it, or correct the host`, []string{"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"}},
 		"a database that is mute": {1, `cannot be reached as user "u" .*: start it, or correct the host`, []string{"DATABASE_URL=" + held}},
 		"a DSN that is none":      {2, `DATABASE_URL: must be a Postgres DSN`, []string{"DATABASE_URL=" + canary}},
-		"a DSN that is broken":    {1, `the DSN of the database cannot be understood`, []string{"DATABASE_URL=postgres://u:" + canary + "@h:x:y/d"}},
+		"a DSN that is broken":    {2, `DATABASE_URL: the DSN of the database cannot be understood`, []string{"DATABASE_URL=postgres://u:" + canary + "@h:x:y/d"}},
+		"a DSN with a bracket":    {2, `DATABASE_URL: the DSN of the database cannot be understood`, []string{"DATABASE_URL=postgres://u:" + canary + "@[bad"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -191,6 +192,7 @@ func TestSeed_refused(t *testing.T) {
 	t.Parallel()
 	refused(t, 2, `seed needs APP_ENV=dev and DATABASE_URL`, nil, "seed")
 	refused(t, 1, `cannot be reached`, []string{"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"}, "seed")
+	refused(t, 2, `DATABASE_URL: the DSN`, []string{"DATABASE_URL=postgres://u:" + canary + "@[bad"}, "seed")
 	refused(t, 1, `make migrate-up`, []string{"DATABASE_URL=" + postgrestest.Empty(t)}, "seed")
 }
 

@@ -25,7 +25,7 @@ func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry)
 	if !cfg.DatabaseURL.Set() {
 		return openedStore{Store: memory.New(), Close: func() {}, memory: true}, nil
 	}
-	pg, err := postgres.Open(ctx, postgres.Config{
+	pg, err := openPostgres(ctx, postgres.Config{
 		DSN: cfg.DatabaseURL.Reveal(), MaxConns: int32(cfg.MaxConns), SchemaVersion: migrations.Latest(),
 		Tracer: tel.PgxTracer(), Logger: tel.Logger(),
 	})
@@ -37,6 +37,15 @@ func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry)
 		return openedStore{}, err
 	}
 	return openedStore{Store: pg, Close: pg.Close}, nil
+}
+
+// openPostgres opens a store whose DSN is DATABASE_URL.
+func openPostgres(ctx context.Context, cfg postgres.Config) (*postgres.Store, error) {
+	pg, err := postgres.Open(ctx, cfg)
+	if errors.Is(err, postgres.ErrDSN) {
+		return nil, unusable{fmt.Errorf("DATABASE_URL: %w", err)}
+	}
+	return pg, err
 }
 
 // sample fills the in-memory store, which is empty at every start. The limit of keys is for those that come later.
@@ -56,7 +65,7 @@ func seed(ctx context.Context, getenv func(string) string, stdout io.Writer) err
 	if cfg.Env != "dev" || !cfg.DatabaseURL.Set() {
 		return unusable{errors.New("seed needs APP_ENV=dev and DATABASE_URL, the DSN of a database that was migrated")}
 	}
-	pg, err := postgres.Open(ctx, postgres.Config{DSN: cfg.DatabaseURL.Reveal(), SchemaVersion: migrations.Latest()})
+	pg, err := openPostgres(ctx, postgres.Config{DSN: cfg.DatabaseURL.Reveal(), SchemaVersion: migrations.Latest()})
 	if err != nil {
 		return err
 	}
