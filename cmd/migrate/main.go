@@ -1,6 +1,6 @@
 // Command migrate applies the embedded SQL migrations to Postgres. It runs as an init container before the server, and by hand.
 //
-// It exits 0 when the schema is where the command wanted it, 1 on a failure, 2 when it was called wrongly, and 3 when the
+// It exits 0 when the schema is where the command wanted it, 1 on a failure, 2 when the arguments or the environment are not usable, and 3 when the
 // schema is dirty; then it prints the commands that mend it.
 package main
 
@@ -64,15 +64,32 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return exitUsage
 	}
 	err = action(ctx)
-	var dirty *migrate.DirtyError
+	return cmd.end(err, stderr)
+}
+
+// end says how an action ended, and returns the exit code.
+func (c command) end(err error, stderr io.Writer) int {
+	var (
+		dirty   *migrate.DirtyError
+		refused unusable
+	)
+	_, variable := c.dsn()
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &dirty):
-		fmt.Fprintf(stderr, "migrate: %v\n%s", dirty, cmd.mending(dirty))
+		fmt.Fprintf(stderr, "migrate: %v\n%s", dirty, c.mending(dirty))
 		return exitDirty
-	case errors.Is(err, migrate.ErrDSN), errors.Is(err, migrate.ErrConnect):
-		_, variable := cmd.dsn()
+	case errors.As(err, &refused), errors.Is(err, migrate.ErrName):
+		fmt.Fprintf(stderr, "migrate: %v\n", err)
+		return exitUsage
+	case errors.Is(err, migrate.ErrDSN):
+		fmt.Fprintf(stderr, "migrate: %s: %v\n", variable, err)
+		return exitUsage
+	case errors.Is(err, migrate.ErrReadOnly):
+		fmt.Fprintf(stderr, "migrate: %v: point %s at the primary, or make it writable\n", err, variable)
+		return exitFailure
+	case errors.Is(err, migrate.ErrConnect):
 		fmt.Fprintf(stderr, "migrate: %v; put %s right, or start the Postgres it names\n", err, variable)
 		return exitFailure
 	default:
@@ -90,6 +107,9 @@ type command struct {
 type action func(context.Context) error
 
 var errHelp = errors.New("help")
+
+// unusable is an environment that the program refuses to work with.
+type unusable struct{ error }
 
 // arguments are the commands and how many arguments each takes.
 var arguments = map[string]int{"up": 0, "down": 0, "down-all": 0, "version": 0, "create": 1, "force": 1}
@@ -148,6 +168,8 @@ func (c command) change(wait time.Duration, move func(migrate.Schema, context.Co
 			return err
 		}
 		switch {
+		case result.Mended:
+			fmt.Fprintf(c.out, "schema is recorded as clean at version %d (was dirty at %d)\n", result.To, result.From)
 		case result.From != result.To:
 			fmt.Fprintf(c.out, "schema is at version %d (was %d)\n", result.To, result.From)
 		case result.To > result.Latest:
@@ -192,9 +214,13 @@ func (c command) create(name string) error {
 func (c command) schema(wait time.Duration) (migrate.Schema, error) {
 	dsn, variable := c.dsn()
 	if dsn == "" {
-		return migrate.Schema{}, fmt.Errorf("%s is not set, and the in-memory store needs no migrations: set it to the database to migrate, such as postgres://user:password@localhost:5432/tenant_registry", variable)
+		return migrate.Schema{}, unusable{fmt.Errorf("%s is not set, and the in-memory store needs no migrations: set it to the database to migrate, such as postgres://user:password@localhost:5432/tenant_registry", variable)}
 	}
-	return migrate.Schema{DSN: dsn, Files: migrations.FS, Env: cmp.Or(c.getenv("APP_ENV"), "dev"), LockWait: wait}, nil
+	env := cmp.Or(c.getenv("APP_ENV"), "dev")
+	if !slices.Contains([]string{"dev", "stage", "prod"}, env) {
+		return migrate.Schema{}, unusable{errors.New("APP_ENV: must be one of dev, stage, prod")}
+	}
+	return migrate.Schema{DSN: dsn, Files: migrations.FS, Env: env, LockWait: wait}, nil
 }
 
 // dsn is the DSN and the variable it comes from.

@@ -83,18 +83,21 @@ func TestUsage(t *testing.T) {
 func TestFailuresAreOneSentence(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
+		code int
 		env  []string
 		says string
 	}{
-		"no DSN":         {nil, `DATABASE_URL is not set`},
-		"nobody there":   {[]string{"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"}, `cannot connect to Postgres at 127\.0\.0\.1:1: connection refused; put DATABASE_URL right`},
-		"broken DSN":     {[]string{"DATABASE_URL=" + canary + " " + canary}, `the DSN cannot be read`},
-		"direct DSN win": {[]string{"DATABASE_URL=postgres://127.0.0.1:1/d", "MIGRATE_DATABASE_URL=postgres://127.0.0.1:2/d"}, `127\.0\.0\.1:2: .*put MIGRATE_DATABASE_URL right`},
+		"no DSN":         {exitUsage, nil, `DATABASE_URL is not set`},
+		"nobody there":   {exitFailure, []string{"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"}, `cannot connect to Postgres at 127\.0\.0\.1:1: connection refused; put DATABASE_URL right`},
+		"broken DSN":     {exitUsage, []string{"DATABASE_URL=" + canary + " " + canary}, `DATABASE_URL: the DSN cannot be read`},
+		"broken direct":  {exitUsage, []string{"MIGRATE_DATABASE_URL=postgres://u:" + canary + "@[bad"}, `MIGRATE_DATABASE_URL: the DSN cannot be read`},
+		"unknown stage":  {exitUsage, []string{"DATABASE_URL=postgres://127.0.0.1:1/d", "APP_ENV=production"}, `APP_ENV: must be one of dev, stage, prod`},
+		"direct DSN win": {exitFailure, []string{"DATABASE_URL=postgres://127.0.0.1:1/d", "MIGRATE_DATABASE_URL=postgres://127.0.0.1:2/d"}, `127\.0\.0\.1:2: .*put MIGRATE_DATABASE_URL right`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, command := range []string{"up", "down", "down-all", "version"} {
-				want(t, program(test.env, command), exitFailure, "", `migrate: [^\n]*`+test.says+`[^\n]*\n`)
+			for _, command := range []string{"up", "down", "down-all", "version", "force 1"} {
+				want(t, program(test.env, strings.Fields(command)...), test.code, "", `migrate: [^\n]*`+test.says+`[^\n]*\n`)
 			}
 		})
 	}
@@ -112,7 +115,7 @@ func TestCommands(t *testing.T) {
 	want(t, program(db, "version"), exitOK, at("%d", latest), "")
 	want(t, program(db, "down"), exitOK, at(`schema is at version %d \(was %d\)`, latest-1, latest), "")
 	want(t, program(db, "up"), exitOK, at(`schema is at version %d \(was %d\)`, latest, latest-1), "")
-	for _, env := range []string{"stage", "prod", "production"} {
+	for _, env := range []string{"stage", "prod"} {
 		want(t, program(append(db, "APP_ENV="+env), "down-all"), exitFailure, "", `migrate: refused: [^\n]*APP_ENV[^\n]*\n`)
 	}
 	want(t, program(append(db, "APP_ENV=prod"), "down"), exitFailure, "", `migrate: refused: [^\n]*only go forward[^\n]*\n`)
@@ -132,7 +135,7 @@ func TestCreate(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "migrations"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	want(t, create("Add-Team"), exitFailure, "", `migrate: the name of a migration [^\n]*\n`)
+	want(t, create("Add-Team"), exitUsage, "", `migrate: the name of a migration [^\n]*\n`)
 	want(t, create("add_team_table"), exitOK, `created migrations/000001_add_team_table\.up\.sql\ncreated migrations/000001_add_team_table\.down\.sql\n`, "")
 }
 
@@ -163,6 +166,27 @@ func TestLockIsNotWaitedForLongerThanAllowed(t *testing.T) {
 	query(t, connect(t, dsn), `SELECT pg_advisory_lock($1)`, migrate.LockKey)
 	env := []string{"DATABASE_URL=" + dsn, "MIGRATE_LOCK_WAIT=200ms"}
 	want(t, program(env, "up"), exitFailure, "", `migrate: another migration is under way [^\n]+200ms[^\n]+\n`)
+}
+
+func TestReadOnlyDatabase(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	says := `migrate: the database is read-only at [^\n]+: point %s at the primary, or make it writable\n`
+	readOnly := dsn + "&default_transaction_read_only=on"
+	if !strings.Contains(dsn, "?") {
+		readOnly = dsn + "?default_transaction_read_only=on"
+	}
+	for _, variable := range []string{"DATABASE_URL", "MIGRATE_DATABASE_URL"} {
+		want(t, program([]string{variable + "=" + readOnly}, "up"), exitFailure, "", fmt.Sprintf(says, variable))
+		want(t, program([]string{variable + "=" + dsn}, "up"), exitOK, `schema is at .+\n`, "") // the control
+	}
+}
+
+// Forcing a clean schema says where it is, and nothing of a dirty one.
+func TestForceOfCleanSchema(t *testing.T) {
+	t.Parallel()
+	env := []string{"DATABASE_URL=" + postgrestest.New(t)}
+	want(t, program(env, "force", fmt.Sprint(migrations.Latest())), exitOK, `schema is at version \d+; nothing to do\n`, "")
 }
 
 // A file that fails: the printed commands, run as they stand, mend it once the obstacle is gone.
@@ -299,7 +323,11 @@ func runPrinted(t *testing.T, env []string, printed string) {
 	for _, line := range lines {
 		cmd := exec.Command("/bin/sh", "-c", line[1])
 		cmd.Env = env
-		want(t, cmd, exitOK, `schema is at version .+\n`, "")
+		says := `schema is at version .+\n`
+		if _, version, forced := strings.Cut(line[1], " force "); forced {
+			says = `schema is recorded as clean at version ` + version + ` \(was dirty at \d+\)\n`
+		}
+		want(t, cmd, exitOK, says, "")
 	}
 	want(t, program(env, "version"), exitOK, fmt.Sprintln(migrations.Latest()), "")
 	want(t, program(env, "up"), exitOK, `schema is at version \d+; nothing to do\n`, "")

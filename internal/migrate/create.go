@@ -9,13 +9,16 @@ import (
 	"regexp"
 )
 
+// ErrName is what Create returns for a name that is not one of a migration.
+var ErrName = errors.New("the name of a migration has 1 to 100 lower case letters, digits and underscores, such as add_team_table")
+
 var migrationName = regexp.MustCompile(`^[a-z0-9_]{1,100}$`)
 
 // Create writes the next numbered pair of files into dir, empty but for a comment, and returns their paths. The name is of
-// lower case letters, digits and underscores. A file that exists is never overwritten.
+// lower case letters, digits and underscores (else ErrName). A file that exists is never overwritten.
 func Create(dir, name string) (up, down string, err error) {
 	if !migrationName.MatchString(name) {
-		return "", "", errors.New("the name of a migration has 1 to 100 lower case letters, digits and underscores, such as add_team_table")
+		return "", "", ErrName
 	}
 	highest, err := latest(os.DirFS(dir))
 	if errors.Is(err, fs.ErrNotExist) {

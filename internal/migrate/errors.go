@@ -21,6 +21,8 @@ var (
 	ErrDSN = errors.New("the DSN cannot be read: it has to look like postgres://user:password@host:5432/database")
 	// ErrConnect: no session could be had, or it broke.
 	ErrConnect = errors.New("cannot connect to Postgres")
+	// ErrReadOnly: Postgres was reached and takes no writes.
+	ErrReadOnly = errors.New("the database is read-only")
 	// ErrLocked: another migration did not end within LockWait.
 	ErrLocked = errors.New("another migration is under way on this database and did not end")
 	// ErrInterrupted: the context ended. The schema is clean unless the error says otherwise.
@@ -38,6 +40,9 @@ func connectError(ctx context.Context, config *pgx.ConnConfig, err error) error 
 	if errors.As(err, &pgErr) && pgErr.Code == "08P01" {
 		return fmt.Errorf("%w at %s: %s; this looks like a connection pooler, and migrations need Postgres itself: name its DSN in MIGRATE_DATABASE_URL",
 			ErrConnect, addresses(config), pgErr.Message)
+	}
+	if strings.Contains(err.Error(), "read only connection") { // pgconn has no error value for it
+		return fmt.Errorf("%w at %s", ErrReadOnly, addresses(config))
 	}
 	return fmt.Errorf("%w at %s: %s", ErrConnect, addresses(config), sentence(err))
 }

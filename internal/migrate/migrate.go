@@ -35,6 +35,7 @@ type Schema struct {
 type Result struct {
 	From, To uint
 	Latest   uint // the highest version in Files; To is above it after Up by an older binary
+	Mended   bool // the schema was dirty and Force recorded it as clean
 }
 
 // State is what a database says of its schema.
@@ -121,7 +122,7 @@ func (s Schema) Force(ctx context.Context, version uint) (Result, error) {
 	if err := sess.force(ctx, before, version); err != nil {
 		return result, err
 	}
-	result.To = version
+	result.To, result.Mended = version, before.Dirty
 	return result, nil
 }
 
