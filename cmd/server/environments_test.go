@@ -24,68 +24,72 @@ func safe(more ...string) []string {
 	return append([]string{"APP_ENV=prod", unreachableDSN, "KEYCLOAK_ISSUER=https://id.invalid/realms/x"}, more...)
 }
 
-// TestEnvironments starts the program in environments that are safe and that are not. Those that are not end it with 2 and sentences that name
-// the variables; with those that are it comes as far as the database.
+// environments are ones that are safe and ones that are not, with the variables that must be named, in any order; none if the environment is
+// accepted.
+var environments = map[string]struct {
+	env   []string
+	names string
+}{
+	"prod":                          {safe(), ""},
+	"stage":                         {safe("APP_ENV=stage"), ""},
+	"prod by its default mode":      {safe("AUTH_MODE="), ""},
+	"prod with tokens":              {safe("AUTH_MODE=oidc"), ""},
+	"the key set elsewhere":         {safe("OIDC_JWKS_URL=https://id.invalid/keys"), ""},
+	"the issuer elsewhere":          {safe("OIDC_DIAL_ADDRESS=10.0.0.1:8443"), ""},
+	"some clients":                  {safe("OIDC_ALLOWED_AZP=portal, scanner", "OIDC_PRODUCT_CLIENTS=scanner=code-scanner"), ""},
+	"no limit":                      {safe("RATE_LIMIT=0"), ""},
+	"behind proxies":                {safe("TRUSTED_PROXIES=2"), ""},
+	"remote identities, off":        {safe("DEV_ALLOW_REMOTE=false"), ""},
+	"another audience":              {safe("OIDC_AUDIENCE=registry"), ""},
+	"dev with a database":           {[]string{unreachableDSN}, ""},
+	"dev with tokens":               {[]string{unreachableDSN, "AUTH_MODE=oidc"}, ""},
+	"dev for other machines":        {[]string{unreachableDSN, "DEV_ALLOW_REMOTE=true"}, ""},
+	"nearly prod":                   {safe("APP_ENV=production"), "APP_ENV"},
+	"prod in capitals":              {safe("APP_ENV=PROD"), "APP_ENV"},
+	"prod with a space":             {safe("APP_ENV=prod "), "APP_ENV"},
+	"dev in capitals":               {safe("APP_ENV=Dev"), "APP_ENV"},
+	"test":                          {safe("APP_ENV=test", "AUTH_MODE=dev"), "APP_ENV"},
+	"prod for everybody":            {safe("AUTH_MODE=dev"), "AUTH_MODE"},
+	"stage for everybody":           {safe("APP_ENV=stage", "AUTH_MODE=dev"), "AUTH_MODE"},
+	"no mode":                       {safe("AUTH_MODE=none"), "AUTH_MODE"},
+	"a mode in capitals":            {safe("AUTH_MODE=OIDC"), "AUTH_MODE"},
+	"prod in memory":                {safe("DATABASE_URL="), "DATABASE_URL"},
+	"stage in memory":               {safe("APP_ENV=stage", "DATABASE_URL="), "DATABASE_URL"},
+	"no DSN":                        {safe("DATABASE_URL=" + canary), "DATABASE_URL"},
+	"no issuer":                     {safe("KEYCLOAK_ISSUER="), "KEYCLOAK_ISSUER"},
+	"no issuer, stage":              {safe("APP_ENV=stage", "KEYCLOAK_ISSUER="), "KEYCLOAK_ISSUER"},
+	"an issuer in the clear":        {safe("KEYCLOAK_ISSUER=http://id.example.org/realms/x"), "KEYCLOAK_ISSUER"},
+	"the clear in capitals":         {safe("KEYCLOAK_ISSUER=HTTP://id.example.org/realms/x"), "KEYCLOAK_ISSUER"},
+	"an issuer on this machine":     {safe("KEYCLOAK_ISSUER=http://localhost:8080/realms/x"), "KEYCLOAK_ISSUER"},
+	"an issuer without a host":      {safe("KEYCLOAK_ISSUER=https://"), "KEYCLOAK_ISSUER"},
+	"an issuer of another kind":     {safe("KEYCLOAK_ISSUER=ftp://id.example.org/x"), "KEYCLOAK_ISSUER"},
+	"an issuer that is no URL":      {safe("KEYCLOAK_ISSUER=id.example.org"), "KEYCLOAK_ISSUER"},
+	"an issuer with a password":     {safe("KEYCLOAK_ISSUER=https://u:" + canary + "@id.invalid/realms/x"), "KEYCLOAK_ISSUER"},
+	"keys in the clear":             {safe("OIDC_JWKS_URL=http://id.invalid/keys"), "OIDC_JWKS_URL"},
+	"keys at no URL":                {safe("OIDC_JWKS_URL=keys"), "OIDC_JWKS_URL"},
+	"a blank audience":              {safe("OIDC_AUDIENCE= "), "OIDC_AUDIENCE"},
+	"everybody's audience":          {safe("OIDC_AUDIENCE=account"), "OIDC_AUDIENCE"},
+	"everybody's, in capitals":      {safe("OIDC_AUDIENCE=Account"), "OIDC_AUDIENCE"},
+	"everybody's audience, in dev":  {[]string{"OIDC_AUDIENCE=account", "AUTH_MODE=oidc"}, "OIDC_AUDIENCE"},
+	"identities from anywhere":      {safe("DEV_ALLOW_REMOTE=true"), "DEV_ALLOW_REMOTE"},
+	"identities from anywhere, yes": {safe("DEV_ALLOW_REMOTE=yes"), "DEV_ALLOW_REMOTE"},
+	"a product without a client":    {safe("OIDC_PRODUCT_CLIENTS=code-scanner"), "OIDC_PRODUCT_CLIENTS"},
+	"two products of a client":      {safe("OIDC_PRODUCT_CLIENTS=a=b,a=c"), "OIDC_PRODUCT_CLIENTS"},
+	"no port to dial":               {safe("OIDC_DIAL_ADDRESS=keycloak"), "OIDC_DIAL_ADDRESS"},
+	"a negative limit":              {safe("RATE_LIMIT=-1"), "RATE_LIMIT"},
+	"a limit in words":              {safe("RATE_LIMIT=off"), "RATE_LIMIT"},
+	"too many proxies":              {safe("TRUSTED_PROXIES=11"), "TRUSTED_PROXIES"},
+	"everything at once": {
+		safe("AUTH_MODE=dev", "DATABASE_URL=", "KEYCLOAK_ISSUER=", "OIDC_JWKS_URL=http://x/y", "DEV_ALLOW_REMOTE=true"),
+		"AUTH_MODE DATABASE_URL DEV_ALLOW_REMOTE KEYCLOAK_ISSUER OIDC_JWKS_URL",
+	},
+}
+
+// TestEnvironments starts the program in all environments. Those that are not safe end it with 2 and a sentence for each variable; with
+// the others it comes as far as the database.
 func TestEnvironments(t *testing.T) {
 	t.Parallel()
-	for name, tc := range map[string]struct {
-		env   []string
-		names string // the variables, in any order; none if the environment is accepted
-	}{
-		"prod":                          {safe(), ""},
-		"stage":                         {safe("APP_ENV=stage"), ""},
-		"prod by its default mode":      {safe("AUTH_MODE="), ""},
-		"prod with tokens":              {safe("AUTH_MODE=oidc"), ""},
-		"the key set elsewhere":         {safe("OIDC_JWKS_URL=https://id.invalid/keys"), ""},
-		"the issuer elsewhere":          {safe("OIDC_DIAL_ADDRESS=10.0.0.1:8443"), ""},
-		"some clients":                  {safe("OIDC_ALLOWED_AZP=portal, scanner", "OIDC_PRODUCT_CLIENTS=scanner=code-scanner"), ""},
-		"no limit":                      {safe("RATE_LIMIT=0"), ""},
-		"behind proxies":                {safe("TRUSTED_PROXIES=2"), ""},
-		"remote identities, off":        {safe("DEV_ALLOW_REMOTE=false"), ""},
-		"another audience":              {safe("OIDC_AUDIENCE=registry"), ""},
-		"dev with a database":           {[]string{unreachableDSN}, ""},
-		"dev with tokens":               {[]string{unreachableDSN, "AUTH_MODE=oidc"}, ""},
-		"dev for other machines":        {[]string{unreachableDSN, "DEV_ALLOW_REMOTE=true"}, ""},
-		"nearly prod":                   {safe("APP_ENV=production"), "APP_ENV"},
-		"prod in capitals":              {safe("APP_ENV=PROD"), "APP_ENV"},
-		"prod with a space":             {safe("APP_ENV=prod "), "APP_ENV"},
-		"dev in capitals":               {safe("APP_ENV=Dev"), "APP_ENV"},
-		"test":                          {safe("APP_ENV=test", "AUTH_MODE=dev"), "APP_ENV"},
-		"prod for everybody":            {safe("AUTH_MODE=dev"), "AUTH_MODE"},
-		"stage for everybody":           {safe("APP_ENV=stage", "AUTH_MODE=dev"), "AUTH_MODE"},
-		"no mode":                       {safe("AUTH_MODE=none"), "AUTH_MODE"},
-		"a mode in capitals":            {safe("AUTH_MODE=OIDC"), "AUTH_MODE"},
-		"prod in memory":                {safe("DATABASE_URL="), "DATABASE_URL"},
-		"stage in memory":               {safe("APP_ENV=stage", "DATABASE_URL="), "DATABASE_URL"},
-		"no DSN":                        {safe("DATABASE_URL=" + canary), "DATABASE_URL"},
-		"no issuer":                     {safe("KEYCLOAK_ISSUER="), "KEYCLOAK_ISSUER"},
-		"no issuer, stage":              {safe("APP_ENV=stage", "KEYCLOAK_ISSUER="), "KEYCLOAK_ISSUER"},
-		"an issuer in the clear":        {safe("KEYCLOAK_ISSUER=http://id.example.org/realms/x"), "KEYCLOAK_ISSUER"},
-		"the clear in capitals":         {safe("KEYCLOAK_ISSUER=HTTP://id.example.org/realms/x"), "KEYCLOAK_ISSUER"},
-		"an issuer on this machine":     {safe("KEYCLOAK_ISSUER=http://localhost:8080/realms/x"), "KEYCLOAK_ISSUER"},
-		"an issuer without a host":      {safe("KEYCLOAK_ISSUER=https://"), "KEYCLOAK_ISSUER"},
-		"an issuer of another kind":     {safe("KEYCLOAK_ISSUER=ftp://id.example.org/x"), "KEYCLOAK_ISSUER"},
-		"an issuer that is no URL":      {safe("KEYCLOAK_ISSUER=id.example.org"), "KEYCLOAK_ISSUER"},
-		"an issuer with a password":     {safe("KEYCLOAK_ISSUER=https://u:" + canary + "@id.invalid/realms/x"), "KEYCLOAK_ISSUER"},
-		"keys in the clear":             {safe("OIDC_JWKS_URL=http://id.invalid/keys"), "OIDC_JWKS_URL"},
-		"keys at no URL":                {safe("OIDC_JWKS_URL=keys"), "OIDC_JWKS_URL"},
-		"a blank audience":              {safe("OIDC_AUDIENCE= "), "OIDC_AUDIENCE"},
-		"everybody's audience":          {safe("OIDC_AUDIENCE=account"), "OIDC_AUDIENCE"},
-		"everybody's, in capitals":      {safe("OIDC_AUDIENCE=Account"), "OIDC_AUDIENCE"},
-		"everybody's audience, in dev":  {[]string{"OIDC_AUDIENCE=account", "AUTH_MODE=oidc"}, "OIDC_AUDIENCE"},
-		"identities from anywhere":      {safe("DEV_ALLOW_REMOTE=true"), "DEV_ALLOW_REMOTE"},
-		"identities from anywhere, yes": {safe("DEV_ALLOW_REMOTE=yes"), "DEV_ALLOW_REMOTE"},
-		"a product without a client":    {safe("OIDC_PRODUCT_CLIENTS=code-scanner"), "OIDC_PRODUCT_CLIENTS"},
-		"two products of a client":      {safe("OIDC_PRODUCT_CLIENTS=a=b,a=c"), "OIDC_PRODUCT_CLIENTS"},
-		"no port to dial":               {safe("OIDC_DIAL_ADDRESS=keycloak"), "OIDC_DIAL_ADDRESS"},
-		"a negative limit":              {safe("RATE_LIMIT=-1"), "RATE_LIMIT"},
-		"a limit in words":              {safe("RATE_LIMIT=off"), "RATE_LIMIT"},
-		"too many proxies":              {safe("TRUSTED_PROXIES=11"), "TRUSTED_PROXIES"},
-		"everything at once": {
-			safe("AUTH_MODE=dev", "DATABASE_URL=", "KEYCLOAK_ISSUER=", "OIDC_JWKS_URL=http://x/y", "DEV_ALLOW_REMOTE=true"),
-			"AUTH_MODE DATABASE_URL DEV_ALLOW_REMOTE KEYCLOAK_ISSUER OIDC_JWKS_URL",
-		},
-	} {
+	for name, tc := range environments {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			checkEnvironment(t, tc.env, strings.Fields(tc.names))

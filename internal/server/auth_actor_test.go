@@ -123,33 +123,38 @@ func TestActor_records(t *testing.T) {
 	})
 }
 
+const claimID, claimName = "X-On-Behalf-Of-Id", "X-On-Behalf-Of-Name"
+
+// badClaims are what not even a portal may claim, with the headers that are at fault.
+var badClaims = map[string]struct {
+	header http.Header
+	places []string
+}{
+	"doubled":              {http.Header{claimID: {"a", "b"}}, []string{"?" + claimID}},
+	"doubled name":         {http.Header{claimID: {"a"}, claimName: {"a", "a"}}, []string{"?" + claimName}},
+	"empty":                {http.Header{claimID: {""}}, []string{"?" + claimID}},
+	"empty name":           {http.Header{claimID: {"a"}, claimName: {""}}, []string{"?" + claimName}},
+	"too long":             {http.Header{claimID: {strings.Repeat("a", 201)}}, []string{"?" + claimID}},
+	"too long a name":      {http.Header{claimID: {"a"}, claimName: {strings.Repeat("ü", 201)}}, []string{"?" + claimName}},
+	"a tab":                {http.Header{claimID: {"a\tb"}}, []string{"?" + claimID}},
+	"a C1 control":         {http.Header{claimID: {"a\u0085b"}}, []string{"?" + claimID}},
+	"a zero-width space":   {http.Header{claimID: {"a\u200bb"}}, []string{"?" + claimID}},
+	"a change of writing":  {http.Header{claimID: {"a"}, claimName: {"a\u202eb"}}, []string{"?" + claimName}},
+	"Latin-1":              {http.Header{claimID: {"a\xfcb"}}, []string{"?" + claimID}},
+	"a name without an id": {http.Header{claimName: {"a"}}, []string{"?" + claimID}},
+	"both wrong":           {http.Header{claimID: {""}, claimName: {""}}, []string{"?" + claimID, "?" + claimName}},
+}
+
 // TestOnBehalfOf_refused asserts what nobody may claim. Nothing is changed by such a request.
 func TestOnBehalfOf_refused(t *testing.T) {
 	eachStore(t, func(t *testing.T, api *client) {
 		server, who := guarded(api, Config{})
 		x := api.own("globex", "org").ID
 		portal := who.add(service("portal", "", auth.RolePortal))
-		const id, name = "X-On-Behalf-Of-Id", "X-On-Behalf-Of-Name"
+		const id, name = claimID, claimName
 		key := jsonRequest("/v1/api-keys", object{"tenant_id": x, "name": "a key"})
 		before := len(api.events())
-		for what, tc := range map[string]struct {
-			header http.Header
-			places []string
-		}{
-			"doubled":              {http.Header{id: {"a", "b"}}, []string{"?" + id}},
-			"doubled name":         {http.Header{id: {"a"}, name: {"a", "a"}}, []string{"?" + name}},
-			"empty":                {http.Header{id: {""}}, []string{"?" + id}},
-			"empty name":           {http.Header{id: {"a"}, name: {""}}, []string{"?" + name}},
-			"too long":             {http.Header{id: {strings.Repeat("a", 201)}}, []string{"?" + id}},
-			"too long a name":      {http.Header{id: {"a"}, name: {strings.Repeat("ü", 201)}}, []string{"?" + name}},
-			"a tab":                {http.Header{id: {"a\tb"}}, []string{"?" + id}},
-			"a C1 control":         {http.Header{id: {"a\u0085b"}}, []string{"?" + id}},
-			"a zero-width space":   {http.Header{id: {"a\u200bb"}}, []string{"?" + id}},
-			"a change of writing":  {http.Header{id: {"a"}, name: {"a\u202eb"}}, []string{"?" + name}},
-			"Latin-1":              {http.Header{id: {"a\xfcb"}}, []string{"?" + id}},
-			"a name without an id": {http.Header{name: {"a"}}, []string{"?" + id}},
-			"both wrong":           {http.Header{id: {""}, name: {""}}, []string{"?" + id, "?" + name}},
-		} {
+		for what, tc := range badClaims {
 			r := key.by(portal)
 			for header, values := range tc.header {
 				r = r.with(header, values...)
