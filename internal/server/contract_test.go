@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -220,6 +221,9 @@ func (c *contract) checkBody(r request, o operation, response *openapi3.Response
 		}
 		return nil
 	}
+	if media := got.header.Get("Content-Type"); response.Content.Get(media) != nil && (bytes.Equal(got.body, specYAML) || bytes.Equal(got.body, specJSON)) {
+		return nil // the document itself, which is long
+	}
 	input, err := c.input(r, o)
 	if err != nil { // a method that is no token
 		return err
@@ -232,9 +236,6 @@ func (c *contract) checkBody(r request, o operation, response *openapi3.Response
 		return err
 	}
 	var value any
-	if got.header.Get("Content-Type") == "application/yaml" {
-		return nil
-	}
 	if err := json.Unmarshal(got.body, &value); err != nil { // refuses a member that is there twice, which the filter does not
 		return err
 	}

@@ -110,10 +110,9 @@ func TestCursors_otherFilters(t *testing.T) {
 
 func TestCursors_everyFlippedBit(t *testing.T) {
 	eachStore(t, func(t *testing.T, api *client) {
-		for _, list := range lists(api) {
-			if !strings.Contains(list, "order=asc&tenant_id") && !strings.Contains(list, "api-keys") {
-				continue
-			}
+		all := lists(api)
+		for _, kind := range []string{"order=asc&tenant_id", "api-keys"} {
+			list := all[slices.IndexFunc(all, func(list string) bool { return strings.Contains(list, kind) })]
 			everyFlip(cursorOf(api, list), func(flipped string) {
 				r := request{method: http.MethodGet, target: list + "&cursor=" + url.QueryEscape(flipped)}
 				got := api.exchange(r)
