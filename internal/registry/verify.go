@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -126,7 +127,7 @@ func decide(f KeyFacts, q VerifyQuery, now time.Time) Verdict {
 		return v
 	}
 	entitled := true
-	if product := orElse(q.Product, k.Product); product != "" {
+	if product := cmp.Or(q.Product, k.Product); product != "" {
 		e := evaluate(f.Tenant.Status, product, f.Entitlements, now)
 		v.Entitlement, v.ValidUntil, entitled = &e, earliest(v.ValidUntil, e.ValidUntil), e.Entitled
 	}
@@ -151,11 +152,4 @@ func maxAge(until *time.Time, now time.Time) int {
 
 func holdsAll(held, asked []string) bool {
 	return !slices.ContainsFunc(asked, func(scope string) bool { return !slices.Contains(held, scope) })
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

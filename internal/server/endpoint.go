@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -79,7 +80,7 @@ func (s *Server) answer(rt route, may policy, r *http.Request) (answer, error) {
 // write sends an answer, which is encoded whole before the first byte leaves.
 func (s *Server) write(w http.ResponseWriter, r *http.Request, a answer) {
 	h := w.Header()
-	h.Set("Cache-Control", orElse(a.cache, "no-store"))
+	h.Set("Cache-Control", cmp.Or(a.cache, "no-store"))
 	if a.cache == cacheable { // by whoever keeps it, and for that caller alone
 		h.Set("Vary", "Authorization")
 	}
@@ -150,11 +151,4 @@ func parseID(s string) (uuid.UUID, bool) {
 	}
 	id, err := uuid.Parse(s)
 	return id, err == nil
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

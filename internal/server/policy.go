@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -128,7 +129,7 @@ func (s *Server) grant(ctx context.Context, scope *registry.Scope, role auth.Rol
 			return "", err
 		}
 		if scope.Tenant = tenant; !found {
-			missing = orElse(who.OrganizationFault, "the user's organisation is no tenant's keycloak_org_id")
+			missing = cmp.Or(who.OrganizationFault, "the user's organisation is no tenant's keycloak_org_id")
 		}
 	}
 	return missing, nil

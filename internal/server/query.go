@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strconv"
@@ -66,7 +67,7 @@ func shortName(name string) string {
 	if len(runes) > 64 {
 		return string(runes[:64]) + "…"
 	}
-	return orElse(string(runes), "(empty)")
+	return cmp.Or(string(runes), "(empty)")
 }
 
 func (q *query) add(name, message string) {
