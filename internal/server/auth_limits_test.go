@@ -39,11 +39,11 @@ func TestLimits_principal(t *testing.T) {
 	server.send(fetch("/v1/catalog").by(modest)).want(http.StatusOK)
 	apiRoutes(t, func(rt route, r request) {
 		o, _, _ := theContract().find(rt.method, rt.path)
-		ref := map[bool]string{true: "#/components/responses/TooManyFailures", false: "#/components/responses/TooManyRequests"}[rt.unlimited]
+		ref := map[bool]string{true: "#/components/responses/TooManyFailures", false: "#/components/responses/TooManyRequests"}[rt.has(unlimited)]
 		if got := o.op.Responses.Status(http.StatusTooManyRequests).Ref; got != ref {
 			t.Errorf("%s %s has the answer %s, want %s", rt.method, rt.path, got, ref)
 		}
-		if !rt.unlimited {
+		if !rt.has(unlimited) {
 			exhaust(server, r.by(greedy))
 			return
 		}

@@ -21,13 +21,21 @@ import (
 
 // What a body may be at most.
 const (
-	maxBody  = 64 << 10
-	maxDepth = 32
+	maxBody     = 64 << 10
+	maxBulkBody = 2 << 20
+	maxDepth    = 32
 )
 
+func (rt route) maxBody() int {
+	if rt.has(bulky) {
+		return maxBulkBody
+	}
+	return maxBody
+}
+
 // readBody takes what the client sends, at its own pace: the server's read timeout bounds that.
-func readBody(r *http.Request) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+func readBody(r *http.Request, most int) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r.Body, int64(most)+1))
 	if err != nil {
 		return nil, edgeProblem("malformed_body", "The body ended before it was complete, or took too long.")
 	}
@@ -40,8 +48,8 @@ func (c *call) decode(into any) error {
 	if err := jsonContent(c.r.Header); err != nil {
 		return err
 	}
-	if len(c.body) > maxBody {
-		return edgeProblem("body_too_large", fmt.Sprintf("The body has more than %d bytes.", maxBody))
+	if len(c.body) > c.maxBody {
+		return edgeProblem("body_too_large", fmt.Sprintf("The body has more than %d bytes.", c.maxBody))
 	}
 	if err := scan(c.body); err != nil {
 		return err

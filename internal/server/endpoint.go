@@ -19,8 +19,10 @@ type call struct {
 	ctx   context.Context // ends at the request's deadline; a change's does not end with the client
 	r     *http.Request
 	query *query
-	body  []byte // one byte more than is allowed if it is too long
+	body  []byte // one byte more than maxBody if it is too long
 	by    registry.Caller
+
+	maxBody int
 }
 
 // answer is what a handler has to say. Body nil means no body; raw is written as it is under contentType.
@@ -40,7 +42,7 @@ func (s *Server) endpoint(rt route) http.Handler {
 	if err != nil {
 		panic(fmt.Sprintf("route %s %s: %v", rt.method, rt.path, err))
 	}
-	may.unlimited = rt.unlimited
+	may.unlimited = rt.has(unlimited)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r)
 		x.route, x.ctx = rt.method+" "+rt.path, r.Context()
@@ -64,7 +66,7 @@ func (s *Server) answer(rt route, may policy, r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	body, err := readBody(r)
+	body, err := readBody(r, rt.maxBody())
 	if err != nil {
 		return answer{}, err
 	}
@@ -72,9 +74,12 @@ func (s *Server) answer(rt route, may policy, r *http.Request) (answer, error) {
 	if rt.event != "" {
 		ctx = context.WithoutCancel(ctx)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.callTimeout)
-	defer cancel()
-	return rt.handle(s, &call{ctx: ctx, r: r, query: q, body: body, by: by})
+	if !rt.has(slow) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.callTimeout)
+		defer cancel()
+	}
+	return rt.handle(s, &call{ctx: ctx, r: r, query: q, body: body, maxBody: rt.maxBody(), by: by})
 }
 
 // write sends an answer, which is encoded whole before the first byte leaves.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -11,40 +12,49 @@ type route struct {
 	allow        string // who may call: "anyone", or roles; what a role may touch there is the Scope that registry keeps to
 	params       string // the query parameters it takes, separated by spaces
 	event        string // the action of the audit event that a success leaves; "*" if the caller names it; empty: it changes nothing
-	unlimited    bool   // not counted by the rate limit: products and portals call it on every request of theirs
+	traits       string // what else is special about it, separated by spaces: see below
 	handle       func(*Server, *call) (answer, error)
 }
+
+// The traits of a route.
+const (
+	unlimited = "unlimited" // not counted by the rate limit: products and portals call it on every request of theirs
+	slow      = "slow"      // has no deadline but its own: it waits for events, or writes an answer of any length
+	bulky     = "bulky"     // takes a body of up to maxBulkBody
+)
+
+func (rt route) has(trait string) bool { return slices.Contains(strings.Fields(rt.traits), trait) }
 
 // routes is the whole API and who may call it. openapi.yaml describes each of them, and a test holds the two together. A
 // tenant-admin reaches its own tenant only, keys:verify its own product only, and every other role all tenants.
 var routes = []route{
-	{"GET", "/{$}", "anyone", "", "", false, (*Server).root},
-	{"GET", "/healthz", "anyone", "", "", false, (*Server).healthz},
-	{"GET", "/readyz", "anyone", "", "", false, (*Server).readyz},
-	{"GET", "/openapi.yaml", "anyone", "", "", false, (*Server).openapiYAML},
-	{"GET", "/openapi.json", "anyone", "", "", false, (*Server).openapiJSON},
-	{"GET", "/problems/{code}", "anyone", "", "", false, (*Server).problemPage},
+	{"GET", "/{$}", "anyone", "", "", "", (*Server).root},
+	{"GET", "/healthz", "anyone", "", "", "", (*Server).healthz},
+	{"GET", "/readyz", "anyone", "", "", "", (*Server).readyz},
+	{"GET", "/openapi.yaml", "anyone", "", "", "", (*Server).openapiYAML},
+	{"GET", "/openapi.json", "anyone", "", "", "", (*Server).openapiJSON},
+	{"GET", "/problems/{code}", "anyone", "", "", "", (*Server).problemPage},
 
-	{"POST", "/v1/tenants", "operator portal", "", "tenant.create", false, (*Server).createTenant},
-	{"GET", "/v1/tenants/{id}", "operator portal tenant-admin", "", "", false, (*Server).tenant},
-	{"GET", "/v1/tenants/by-slug/{slug}", "operator portal tenant-admin", "", "", true, (*Server).tenantBySlug},
-	{"POST", "/v1/tenants/{id}/activate", "operator", "", "tenant.activate", false, (*Server).activateTenant},
-	{"POST", "/v1/tenants/{id}/cancel", "operator tenant-admin", "", "tenant.cancel", false, (*Server).cancelTenant},
+	{"POST", "/v1/tenants", "operator portal", "", "tenant.create", "", (*Server).createTenant},
+	{"GET", "/v1/tenants/{id}", "operator portal tenant-admin", "", "", "", (*Server).tenant},
+	{"GET", "/v1/tenants/by-slug/{slug}", "operator portal tenant-admin", "", "", "unlimited", (*Server).tenantBySlug},
+	{"POST", "/v1/tenants/{id}/activate", "operator", "", "tenant.activate", "", (*Server).activateTenant},
+	{"POST", "/v1/tenants/{id}/cancel", "operator tenant-admin", "", "tenant.cancel", "", (*Server).cancelTenant},
 
-	{"GET", "/v1/entitlements", "operator portal tenant-admin keys:verify", "tenant_id limit cursor", "", true, (*Server).entitlements},
+	{"GET", "/v1/entitlements", "operator portal tenant-admin keys:verify", "tenant_id limit cursor", "", "unlimited", (*Server).entitlements},
 
-	{"GET", "/v1/catalog", "operator portal tenant-admin", "tenant_id limit cursor", "", false, (*Server).catalog},
-	{"POST", "/v1/catalog/request", "operator portal tenant-admin", "", "catalog.request.create", false, (*Server).requestProduct},
-	{"POST", "/v1/catalog/trial-request", "operator portal tenant-admin", "", "entitlement.create", false, (*Server).startTrial},
+	{"GET", "/v1/catalog", "operator portal tenant-admin", "tenant_id limit cursor", "", "", (*Server).catalog},
+	{"POST", "/v1/catalog/request", "operator portal tenant-admin", "", "catalog.request.create", "", (*Server).requestProduct},
+	{"POST", "/v1/catalog/trial-request", "operator portal tenant-admin", "", "entitlement.create", "", (*Server).startTrial},
 
-	{"GET", "/v1/api-keys", "operator portal tenant-admin", "tenant_id limit cursor", "", false, (*Server).apiKeys},
-	{"POST", "/v1/api-keys", "operator portal tenant-admin", "", "api_key.create", false, (*Server).createAPIKey},
-	{"DELETE", "/v1/api-keys/{id}", "operator portal tenant-admin", "reason", "api_key.revoke", false, (*Server).revokeAPIKey},
-	{"POST", "/v1/internal/api-keys/verify", "operator keys:verify", "", "", true, (*Server).verify},
+	{"GET", "/v1/api-keys", "operator portal tenant-admin", "tenant_id limit cursor", "", "", (*Server).apiKeys},
+	{"POST", "/v1/api-keys", "operator portal tenant-admin", "", "api_key.create", "", (*Server).createAPIKey},
+	{"DELETE", "/v1/api-keys/{id}", "operator portal tenant-admin", "reason", "api_key.revoke", "", (*Server).revokeAPIKey},
+	{"POST", "/v1/internal/api-keys/verify", "operator keys:verify", "", "", "unlimited", (*Server).verify},
 
-	{"POST", "/v1/audit", "operator portal keys:verify audit:write", "", "*", true, (*Server).recordEvent},
-	{"GET", "/v1/audit", "operator tenant-admin", "tenant_id order limit cursor action actor_id target_id correlation_id is_failure", "", false, (*Server).audit},
-	{"GET", "/v1/audit/{id}", "operator tenant-admin", "", "", false, (*Server).auditEvent},
+	{"POST", "/v1/audit", "operator portal keys:verify audit:write", "", "*", "unlimited", (*Server).recordEvent},
+	{"GET", "/v1/audit", "operator tenant-admin", "tenant_id order limit cursor action actor_id target_id correlation_id is_failure", "", "", (*Server).audit},
+	{"GET", "/v1/audit/{id}", "operator tenant-admin", "", "", "", (*Server).auditEvent},
 }
 
 // Routes lists the routes in the order of the table, each as "METHOD /path" with its parameters in braces, as OpenAPI writes them.
