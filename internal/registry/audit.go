@@ -179,6 +179,12 @@ func (c *checks) fields(pointer string, m map[string]string) {
 	c.stringMap(pointer, m, mapLimits{MaxFields, MaxID, MaxEvent})
 }
 
+// ChainHead is where one group's chain stands.
+type ChainHead struct {
+	Seq  int64  // of the newest event; 0 if there is none
+	Hash string // its chain hash, in hex; empty if there is none
+}
+
 // AuditHead is where the log and one group's chain stand.
 type AuditHead struct {
 	Pos       int64  // of the newest event of the whole log; 0 if there is none

@@ -40,11 +40,11 @@ func bodies() []any {
 func decodeInto(into any, body string) error {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
-	text, err := readBody(r)
+	text, err := readBody(r, maxBody)
 	if err != nil {
 		return err
 	}
-	return (&call{r: r, body: text}).decode(into)
+	return (&call{r: r, body: text, maxBody: maxBody}).decode(into)
 }
 
 // FuzzDecode asserts that what the decoder takes is one valid document, and what it does not is refused.
