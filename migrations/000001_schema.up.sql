@@ -117,8 +117,15 @@ CREATE TABLE api_keys (
     scopes        text[] COLLATE "C" NOT NULL,
     prefix        text NOT NULL,
     hash          bytea NOT NULL,
+    -- Of the secret before the last rotation, which is good until previous_ends_at.
+    previous_hash    bytea,
+    previous_ends_at timestamptz,
+    previous_used_at timestamptz,
+    rotated_at       timestamptz,
     expires_at    timestamptz,
     disabled      boolean NOT NULL,
+    last_used_at  timestamptz,
+    version       bigint NOT NULL,
     created_by    text NOT NULL,
     created_at    timestamptz NOT NULL,
     updated_at    timestamptz NOT NULL,
@@ -126,10 +133,13 @@ CREATE TABLE api_keys (
     revoked_by    text,
     revoke_reason text,
     CONSTRAINT api_keys_hash_key UNIQUE (hash),
-    CONSTRAINT api_keys_hash_check CHECK (octet_length(hash) = 32),
+    CONSTRAINT api_keys_hash_check CHECK (octet_length(hash) = 32 AND octet_length(previous_hash) = 32),
+    CONSTRAINT api_keys_previous_check CHECK ((previous_hash IS NULL) = (previous_ends_at IS NULL)),
+    CONSTRAINT api_keys_version_check CHECK (version >= 1),
     CONSTRAINT api_keys_environment_check CHECK (environment IN ('live', 'test')),
     CONSTRAINT api_keys_revoked_check CHECK ((revoked_at IS NULL) = (revoked_by IS NULL))
 );
+CREATE UNIQUE INDEX api_keys_previous_hash_key ON api_keys (previous_hash) WHERE previous_hash IS NOT NULL;
 CREATE INDEX api_keys_tenant ON api_keys (tenant_id, id);
 -- To count what a tenant has without reading all that it ever had.
 CREATE INDEX api_keys_unrevoked ON api_keys (tenant_id) WHERE revoked_at IS NULL;

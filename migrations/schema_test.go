@@ -166,8 +166,8 @@ func seed(t *testing.T, conn *pgx.Conn) {
 			VALUES ($1, $1, 'certifai', 'approved', 'u1', 'op', now(), now(), now())`, tenant.id)
 		exec(t, conn, `INSERT INTO entitlements (id, tenant_id, product_key, source, starts_at, limits, config, request_id, created_at, updated_at)
 			VALUES ($1, $1, 'certifai', 'request', now(), '{}', '{}', $1, now(), now())`, tenant.id)
-		exec(t, conn, `INSERT INTO api_keys (id, tenant_id, name, environment, scopes, prefix, hash, disabled, created_by, created_at, updated_at)
-			VALUES ($1, $1, 'ci', 'live', '{}', 'bp_live_abcd', sha256($2), false, 'u1', now(), now())`, tenant.id, []byte(tenant.slug))
+		exec(t, conn, `INSERT INTO api_keys (id, tenant_id, name, environment, scopes, prefix, hash, disabled, version, created_by, created_at, updated_at)
+			VALUES ($1, $1, 'ci', 'live', '{}', 'bp_live_abcd', sha256($2), false, 1, 'u1', now(), now())`, tenant.id, []byte(tenant.slug))
 		exec(t, conn, `INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, action, area, crud, is_failure, is_anonymous, fields, created, received,
 			hash, prev_chain_hash, chain_hash) VALUES ($2, $1, $1, 1, $1, 'tenant.create', 'tenant', 'c', false, true, '{"k": "v"}', now(), now(),
 			sha256('a'), sha256('b'), sha256('c'))`, tenant.id, pos+1)

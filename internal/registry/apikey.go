@@ -25,22 +25,29 @@ type Hash [sha256.Size]byte
 
 // APIKey is the record of a key. The key's text is in no field of it.
 type APIKey struct {
-	ID           uuid.UUID
-	TenantID     uuid.UUID
-	Name         string
-	Environment  Environment
-	Product      string // the only product it is good for; empty: any
-	Scopes       []string
-	Prefix       string // the first 12 characters of the text, for people to tell keys apart
-	Hash         Hash
-	ExpiresAt    *time.Time
-	Disabled     bool
-	CreatedBy    string // the actor's id
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
-	RevokedAt    *time.Time
-	RevokedBy    string
-	RevokeReason string
+	ID          uuid.UUID
+	TenantID    uuid.UUID
+	Name        string
+	Environment Environment
+	Product     string // the only product it is good for; empty: any
+	Scopes      []string
+	Prefix      string // the first 12 characters of the text, for people to tell keys apart
+	Hash        Hash
+	// PreviousHash is of the secret before the last rotation, which is good until PreviousEndsAt; zero if there is none.
+	PreviousHash   Hash
+	PreviousEndsAt *time.Time
+	PreviousUsedAt *time.Time // about when that secret was last good for something
+	RotatedAt      *time.Time
+	ExpiresAt      *time.Time
+	Disabled       bool
+	LastUsedAt     *time.Time // about when the key was last good for something, by either secret
+	Version        int64      // counts the changes of everything but the times of use
+	CreatedBy      string     // the actor's id
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	RevokedAt      *time.Time
+	RevokedBy      string
+	RevokeReason   string
 }
 
 // NewAPIKey is what a caller says of a key to be created. TenantID and Name are required; Environment is Live unless given.
@@ -100,6 +107,7 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, n NewAPIKey) (API
 		k := APIKey{
 			ID: newID(), TenantID: t.ID, Name: n.Name, Environment: n.Environment, Product: n.Product, Scopes: n.Scopes,
 			Prefix: text[:12], Hash: sha256.Sum256([]byte(text)), ExpiresAt: n.ExpiresAt, CreatedBy: by.author(), CreatedAt: now, UpdatedAt: now,
+			Version: 1,
 		}
 		if k.Scopes == nil {
 			k.Scopes = []string{}
@@ -144,6 +152,7 @@ func (s *Service) RevokeAPIKey(ctx context.Context, by Caller, id uuid.UUID, rea
 		}
 		after := before
 		after.RevokedAt, after.RevokedBy, after.RevokeReason, after.UpdatedAt = &now, by.author(), reason, now
+		after.Version++
 		return after, after.event("api_key.revoke", Delete, t, before), tx.UpdateAPIKey(ctx, after)
 	})
 }

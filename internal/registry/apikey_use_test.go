@@ -27,7 +27,7 @@ func TestCreateAPIKey(t *testing.T) {
 	want := registry.APIKey{
 		ID: k.ID, TenantID: acme.ID, Name: "ci", Environment: registry.Test, Product: "scanner", Scopes: []string{"a:read"},
 		Prefix: text[:12], Hash: sha256.Sum256([]byte(text)), ExpiresAt: new(time.Date(2027, 1, 1, 0, 0, 0, 1000, time.UTC)),
-		CreatedBy: "op-1", CreatedAt: noon, UpdatedAt: noon,
+		CreatedBy: "op-1", CreatedAt: noon, UpdatedAt: noon, Version: 1,
 	}
 	if !strings.HasPrefix(text, "bp_test_") || k.ID.Version() != 7 || !reflect.DeepEqual(k, want) {
 		t.Errorf("made %+v\nwant %+v", k, want)
@@ -118,6 +118,7 @@ func TestRevokeAPIKey(t *testing.T) {
 	w.must(err)
 	want := k
 	want.RevokedAt, want.RevokedBy, want.RevokeReason, want.UpdatedAt = at(time.Hour), "op-1", "the laptop\nwas lost", *at(time.Hour)
+	want.Version++
 	if !reflect.DeepEqual(revoked, want) {
 		t.Errorf("revoked %+v\nwant    %+v", revoked, want)
 	}

@@ -116,9 +116,11 @@ type APIKeyReader interface {
 	APIKeys(ctx context.Context, tenant, before uuid.UUID, limit int) ([]APIKey, error)
 	// CountAPIKeys counts a tenant's keys that are not revoked.
 	CountAPIKeys(ctx context.Context, tenant uuid.UUID) (int, error)
-	// KeyFacts returns, as of one instant, the key whose secret has this hash, its tenant, and the tenant's entitlements to
+	// KeyFacts returns, as of one instant, the key that has a secret with this hash, its tenant, and the tenant's entitlements to
 	// product; if product is empty, to the product the key is bound to. ErrNotFound if there is no such key.
 	KeyFacts(ctx context.Context, hash Hash, product string) (KeyFacts, error)
+	// ManyKeyFacts is KeyFacts for many at the price of little more than one: all as of one instant. What nobody has is not in it.
+	ManyKeyFacts(ctx context.Context, asked []KeyLookup) (map[KeyLookup]KeyFacts, error)
 }
 
 // APIKeyWriter writes API keys.

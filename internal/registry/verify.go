@@ -37,8 +37,16 @@ const (
 // MaxAge is for how many seconds a caller may keep a verdict, at most.
 const MaxAge = 5
 
+// KeyLookup asks for a key by the hash of one of its secrets, and for its tenant's entitlements to Product; if that is empty, to
+// the product that the key is bound to.
+type KeyLookup struct {
+	Hash    Hash
+	Product string
+}
+
 // KeyFacts is what a store knows about a key: everything that a verdict is made from.
 type KeyFacts struct {
+	Previous     bool // the secret is the one before the last rotation
 	Key          APIKey
 	Tenant       Tenant
 	Entitlements []Entitlement // of the tenant, to the product in question

@@ -47,7 +47,7 @@ func (c *client) examples() {
 		}
 		if err := tx.InsertAPIKey(ctx, registry.APIKey{
 			ID: exampleKeyID, TenantID: registry.AcmeID, Name: "example", Environment: registry.Test, Scopes: []string{"reports:read"},
-			Prefix: unknownKey[:12], Hash: sha256.Sum256([]byte(unknownKey)), CreatedBy: "operator", CreatedAt: start, UpdatedAt: start,
+			Prefix: unknownKey[:12], Hash: sha256.Sum256([]byte(unknownKey)), CreatedBy: "operator", CreatedAt: start, UpdatedAt: start, Version: 1,
 		}); err != nil {
 			return err
 		}

@@ -1,7 +1,9 @@
 package memory
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/google/uuid"
@@ -69,22 +71,46 @@ func (r reader) KeyFacts(ctx context.Context, hash registry.Hash, product string
 		return registry.KeyFacts{}, err
 	}
 	return read(ctx, r, func(own bool) (registry.KeyFacts, error) {
-		k := find(r.db.hashes, hash, own)
-		if k == nil {
-			return registry.KeyFacts{}, registry.ErrNotFound
-		}
-		owner := r.db.tenants[k.TenantID]
-		t, err := owner.read(own)
-		if err != nil {
-			return registry.KeyFacts{}, err
-		}
-		if product == "" {
-			product = k.Product
-		}
-		return registry.KeyFacts{
-			Key: copyKey(*k), Tenant: t, Entitlements: copies(owner.sources(product), own, copyEntitlement),
-		}, nil
+		return r.db.facts(registry.KeyLookup{Hash: hash, Product: product}, own)
 	})
+}
+
+// ManyKeyFacts implements registry.APIKeyReader.
+func (r reader) ManyKeyFacts(ctx context.Context, asked []registry.KeyLookup) (map[registry.KeyLookup]registry.KeyFacts, error) {
+	for _, lookup := range asked {
+		if err := (texts{lookup.Product}).check(); err != nil {
+			return nil, err
+		}
+	}
+	return read(ctx, r, func(own bool) (map[registry.KeyLookup]registry.KeyFacts, error) {
+		found := map[registry.KeyLookup]registry.KeyFacts{}
+		for _, lookup := range asked {
+			facts, err := r.db.facts(lookup, own)
+			switch {
+			case err == nil:
+				found[lookup] = facts
+			case !errors.Is(err, registry.ErrNotFound):
+				return nil, err
+			}
+		}
+		return found, nil
+	})
+}
+
+func (db *tables) facts(lookup registry.KeyLookup, own bool) (registry.KeyFacts, error) {
+	k := find(db.hashes, lookup.Hash, own)
+	if k == nil {
+		return registry.KeyFacts{}, registry.ErrNotFound
+	}
+	owner := db.tenants[k.TenantID]
+	t, err := owner.read(own)
+	if err != nil {
+		return registry.KeyFacts{}, err
+	}
+	return registry.KeyFacts{
+		Previous: k.Hash != lookup.Hash, Key: copyKey(*k), Tenant: t,
+		Entitlements: copies(owner.sources(cmp.Or(lookup.Product, k.Product)), own, copyEntitlement),
+	}, nil
 }
 
 // LockAPIKey implements registry.APIKeyWriter.
@@ -101,7 +127,7 @@ func (t *tx) InsertAPIKey(ctx context.Context, k registry.APIKey) error {
 		}
 		owner := t.db.tenants[k.TenantID]
 		switch {
-		case t.db.keys[k.ID] != nil || t.db.hashes[k.Hash] != nil:
+		case t.db.keys[k.ID] != nil || t.db.hashes[k.Hash] != nil || t.db.hashes[k.PreviousHash] != nil:
 			return registry.ErrDuplicate
 		case owner == nil || (k.Product != "" && t.db.products[k.Product] == nil):
 			return registry.ErrNoParent
@@ -110,6 +136,9 @@ func (t *tx) InsertAPIKey(ctx context.Context, k registry.APIKey) error {
 		set(t, r, k)
 		add(t, t.db.keys, k.ID, r)
 		add(t, t.db.hashes, k.Hash, r)
+		if k.PreviousHash != (registry.Hash{}) {
+			add(t, t.db.hashes, k.PreviousHash, r)
+		}
 		owner.keys.insert(t, r)
 		return nil
 	})
@@ -129,6 +158,7 @@ func (t *tx) UpdateAPIKey(ctx context.Context, k registry.APIKey) error {
 		after := *r.newest()
 		after.Name, after.Scopes, after.ExpiresAt, after.Disabled = k.Name, k.Scopes, k.ExpiresAt, k.Disabled
 		after.RevokedAt, after.RevokedBy, after.RevokeReason, after.UpdatedAt = k.RevokedAt, k.RevokedBy, k.RevokeReason, k.UpdatedAt
+		after.Version = k.Version
 		set(t, r, after)
 		return nil
 	})
@@ -137,12 +167,16 @@ func (t *tx) UpdateAPIKey(ctx context.Context, k registry.APIKey) error {
 // storedKey is a key as its row holds it.
 func storedKey(k registry.APIKey) (registry.APIKey, error) {
 	k = copyKey(k)
-	micros(k.ExpiresAt, &k.CreatedAt, &k.UpdatedAt, k.RevokedAt)
+	micros(k.ExpiresAt, &k.CreatedAt, &k.UpdatedAt, k.RevokedAt, k.PreviousEndsAt, k.PreviousUsedAt, k.RotatedAt, k.LastUsedAt)
 	switch {
 	case k.Environment != registry.Live && k.Environment != registry.Test:
 		return k, broken("key environment")
 	case (k.RevokedAt == nil) != (k.RevokedBy == ""):
 		return k, broken("key revoked")
+	case (k.PreviousHash == registry.Hash{}) != (k.PreviousEndsAt == nil):
+		return k, broken("key previous")
+	case k.Version < 1:
+		return k, broken("key version")
 	}
 	return k, append(texts{k.Name, k.Product, k.Prefix, k.CreatedBy, k.RevokedBy, k.RevokeReason}, k.Scopes...).check()
 }
@@ -150,5 +184,7 @@ func storedKey(k registry.APIKey) (registry.APIKey, error) {
 func copyKey(k registry.APIKey) registry.APIKey {
 	k.Scopes = append([]string{}, k.Scopes...)
 	k.ExpiresAt, k.RevokedAt = copyOf(k.ExpiresAt), copyOf(k.RevokedAt)
+	k.PreviousEndsAt, k.PreviousUsedAt = copyOf(k.PreviousEndsAt), copyOf(k.PreviousUsedAt)
+	k.RotatedAt, k.LastUsedAt = copyOf(k.RotatedAt), copyOf(k.LastUsedAt)
 	return k
 }

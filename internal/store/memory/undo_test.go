@@ -53,7 +53,7 @@ func writeOneOfEach(ctx context.Context, tx registry.Tx) []error {
 		tx.InsertEntitlement(ctx, registry.Entitlement{
 			ID: uuid.New(), TenantID: tenant, Product: "key", Source: registry.SourceTrial, StartsAt: now,
 		}),
-		tx.InsertAPIKey(ctx, registry.APIKey{ID: uuid.New(), TenantID: tenant, Environment: registry.Live}),
+		tx.InsertAPIKey(ctx, registry.APIKey{ID: uuid.New(), TenantID: tenant, Environment: registry.Live, Version: 1}),
 		tx.InsertEvent(ctx, registry.AuditEvent{
 			ID: uuid.New(), GroupID: tenant, CRUD: registry.Create, Pos: 1, Seq: 1, Hash: hash, PrevChainHash: hash, ChainHash: hash,
 		}),

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -11,26 +12,33 @@ import (
 )
 
 const keyColumns = `
-	k.id, k.tenant_id, k.name, k.environment, coalesce(k.product_key, ''), k.scopes, k.prefix, k.hash, k.expires_at, k.disabled,
+	k.id, k.tenant_id, k.name, k.environment, coalesce(k.product_key, ''), k.scopes, k.prefix, k.hash,
+	k.previous_hash, k.previous_ends_at, k.previous_used_at, k.rotated_at, k.expires_at, k.disabled, k.last_used_at, k.version,
 	k.created_by, k.created_at, k.updated_at, k.revoked_at, coalesce(k.revoked_by, ''), coalesce(k.revoke_reason, '')`
 
 // keyRow takes the keyColumns.
 type keyRow struct {
-	key  registry.APIKey
-	hash []byte
+	key            registry.APIKey
+	hash, previous []byte
 }
 
 func (r *keyRow) targets() []any {
 	k := &r.key
 	return []any{
-		&k.ID, &k.TenantID, &k.Name, &k.Environment, &k.Product, &k.Scopes, &k.Prefix, &r.hash, &k.ExpiresAt, &k.Disabled,
+		&k.ID, &k.TenantID, &k.Name, &k.Environment, &k.Product, &k.Scopes, &k.Prefix, &r.hash,
+		&r.previous, &k.PreviousEndsAt, &k.PreviousUsedAt, &k.RotatedAt, &k.ExpiresAt, &k.Disabled, &k.LastUsedAt, &k.Version,
 		&k.CreatedBy, &k.CreatedAt, &k.UpdatedAt, &k.RevokedAt, &k.RevokedBy, &k.RevokeReason,
 	}
 }
 
 func (r *keyRow) value() (registry.APIKey, error) {
-	if copy(r.key.Hash[:], r.hash) != len(r.hash) {
-		return r.key, fmt.Errorf("the hash of key %s has %d bytes", r.key.ID, len(r.hash))
+	for _, h := range []struct {
+		into *registry.Hash
+		is   []byte
+	}{{&r.key.Hash, r.hash}, {&r.key.PreviousHash, r.previous}} {
+		if copy(h.into[:], h.is) != len(h.is) {
+			return r.key, fmt.Errorf("a hash of key %s has %d bytes", r.key.ID, len(h.is))
+		}
 	}
 	return r.key, nil
 }
@@ -68,48 +76,80 @@ func (r reader) CountAPIKeys(ctx context.Context, tenant uuid.UUID) (int, error)
 	return one(ctx, r, query{"count API keys", sql, []any{tenant}}, pgx.RowTo[int])
 }
 
-// KeyFacts implements registry.APIKeyReader. It is one statement, so that all it answers is of one instant: a row for each
-// entitlement, or one without.
+// KeyFacts implements registry.APIKeyReader.
 func (r reader) KeyFacts(ctx context.Context, hash registry.Hash, product string) (registry.KeyFacts, error) {
-	const sql = `SELECT` + keyColumns + `,` + tenantColumns + `,` + entitlementColumns + `
-		FROM api_keys k
-		JOIN tenants t ON t.id = k.tenant_id
-		LEFT JOIN entitlements e ON e.tenant_id = k.tenant_id AND e.product_key = coalesce($2, k.product_key)
-		WHERE k.hash = $1
-		ORDER BY e.id`
-	facts := registry.KeyFacts{Entitlements: []registry.Entitlement{}}
-	rows, err := many(ctx, r, query{"read key facts", sql, []any{hash[:], textOrNull(product)}}, scanFacts)
-	switch {
-	case err != nil:
+	lookup := registry.KeyLookup{Hash: hash, Product: product}
+	found, err := r.ManyKeyFacts(ctx, []registry.KeyLookup{lookup})
+	if err != nil {
 		return registry.KeyFacts{}, err
-	case len(rows) == 0:
-		return registry.KeyFacts{}, registry.ErrNotFound
 	}
-	facts.Key, facts.Tenant = rows[0].Key, rows[0].Tenant
-	for _, row := range rows {
-		facts.Entitlements = append(facts.Entitlements, row.Entitlements...)
+	facts, there := found[lookup]
+	if !there {
+		return registry.KeyFacts{}, registry.ErrNotFound
 	}
 	return facts, nil
 }
 
-func scanFacts(row pgx.CollectableRow) (facts registry.KeyFacts, err error) {
+// KeyFactsSQL answers look-ups, given as a list of hashes and one of products, with a row for each entitlement, or one without. It
+// is one statement, so that all it answers is of one instant.
+const KeyFactsSQL = `SELECT q.n,` + keyColumns + `,` + tenantColumns + `,` + entitlementColumns + `
+	FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY AS q (hash, product, n)
+	CROSS JOIN LATERAL (
+		SELECT * FROM api_keys WHERE hash = q.hash UNION ALL SELECT * FROM api_keys WHERE previous_hash = q.hash LIMIT 1) AS k
+	JOIN tenants t ON t.id = k.tenant_id
+	LEFT JOIN entitlements e ON e.tenant_id = k.tenant_id AND e.product_key = coalesce(nullif(q.product, ''), k.product_key)
+	ORDER BY q.n, e.id`
+
+// ManyKeyFacts implements registry.APIKeyReader.
+func (r reader) ManyKeyFacts(ctx context.Context, asked []registry.KeyLookup) (map[registry.KeyLookup]registry.KeyFacts, error) {
+	hashes, products := make([][]byte, len(asked)), make([]string, len(asked))
+	for i, lookup := range asked {
+		hashes[i], products[i] = lookup.Hash[:], lookup.Product
+	}
+	rows, err := many(ctx, r, query{"read key facts", KeyFactsSQL, []any{hashes, products}}, scanFacts)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[registry.KeyLookup]registry.KeyFacts, len(asked))
+	for len(rows) > 0 {
+		n := rows[0].n
+		lookup := asked[n-1]
+		facts := rows[0].facts
+		facts.Previous = facts.Key.Hash != lookup.Hash
+		for ; len(rows) > 0 && rows[0].n == n; rows = rows[1:] {
+			facts.Entitlements = append(facts.Entitlements, rows[0].sources...)
+		}
+		found[lookup] = facts
+	}
+	return found, nil
+}
+
+// factsRow is a row of KeyFactsSQL.
+type factsRow struct {
+	n       int
+	facts   registry.KeyFacts
+	sources []registry.Entitlement // one or none
+}
+
+func scanFacts(row pgx.CollectableRow) (got factsRow, err error) {
 	var (
 		k keyRow
 		t tenantRow
 		e entitlementRow
 	)
-	if err := row.Scan(append(append(k.targets(), t.targets()...), e.targets()...)...); err != nil {
-		return facts, err
+	if err := row.Scan(slices.Concat([]any{&got.n}, k.targets(), t.targets(), e.targets())...); err != nil {
+		return got, err
 	}
-	if facts.Key, err = k.value(); err != nil {
-		return facts, err
+	got.facts.Entitlements = []registry.Entitlement{}
+	if got.facts.Key, err = k.value(); err != nil {
+		return got, err
 	}
-	if facts.Tenant, err = t.value(); err != nil || e.id == nil {
-		return facts, err
+	if got.facts.Tenant, err = t.value(); err != nil || e.id == nil {
+		return got, err
 	}
 	entitlement, err := e.value()
-	facts.Entitlements = []registry.Entitlement{entitlement}
-	return facts, err
+	got.sources = []registry.Entitlement{entitlement}
+	return got, err
 }
 
 // LockAPIKey implements registry.APIKeyWriter.
@@ -121,11 +161,13 @@ func (t *tx) LockAPIKey(ctx context.Context, id uuid.UUID) (registry.APIKey, err
 // InsertAPIKey implements registry.APIKeyWriter.
 func (t *tx) InsertAPIKey(ctx context.Context, k registry.APIKey) error {
 	const sql = `
-		INSERT INTO api_keys (id, tenant_id, name, environment, product_key, scopes, prefix, hash, expires_at, disabled,
+		INSERT INTO api_keys (id, tenant_id, name, environment, product_key, scopes, prefix, hash,
+			previous_hash, previous_ends_at, previous_used_at, rotated_at, expires_at, disabled, last_used_at, version,
 			created_by, created_at, updated_at, revoked_at, revoked_by, revoke_reason)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`
 	return change(ctx, t, query{"insert API key", sql, []any{
-		k.ID, k.TenantID, k.Name, k.Environment, textOrNull(k.Product), list(k.Scopes), k.Prefix, k.Hash[:], k.ExpiresAt, k.Disabled,
+		k.ID, k.TenantID, k.Name, k.Environment, textOrNull(k.Product), list(k.Scopes), k.Prefix, k.Hash[:],
+		hashOrNull(k.PreviousHash), k.PreviousEndsAt, k.PreviousUsedAt, k.RotatedAt, k.ExpiresAt, k.Disabled, k.LastUsedAt, k.Version,
 		k.CreatedBy, k.CreatedAt, k.UpdatedAt, k.RevokedAt, textOrNull(k.RevokedBy), textOrNull(k.RevokeReason),
 	}})
 }
@@ -134,13 +176,20 @@ func (t *tx) InsertAPIKey(ctx context.Context, k registry.APIKey) error {
 func (t *tx) UpdateAPIKey(ctx context.Context, k registry.APIKey) error {
 	const sql = `
 		UPDATE api_keys SET name = $2, scopes = $3, expires_at = $4, disabled = $5,
-			revoked_at = $6, revoked_by = $7, revoke_reason = $8, updated_at = $9
+			revoked_at = $6, revoked_by = $7, revoke_reason = $8, updated_at = $9, version = $10
 		WHERE id = $1`
 	return change(ctx, t, query{"update API key", sql, []any{
 		k.ID, k.Name, list(k.Scopes), k.ExpiresAt, k.Disabled,
-		k.RevokedAt, textOrNull(k.RevokedBy), textOrNull(k.RevokeReason), k.UpdatedAt,
+		k.RevokedAt, textOrNull(k.RevokedBy), textOrNull(k.RevokeReason), k.UpdatedAt, k.Version,
 	}})
 }
 
 // list is never nil, which would be NULL.
 func list(s []string) []string { return append([]string{}, s...) }
+
+func hashOrNull(h registry.Hash) []byte {
+	if h == (registry.Hash{}) {
+		return nil
+	}
+	return h[:]
+}

@@ -149,7 +149,7 @@ func updateKey(w *world) {
 	after.ID, after.Product, after.Prefix, after.CreatedBy, after.Name, after.UpdatedAt = before.ID, "another", "x", "x", "after", *later(9)
 	want := kept(before)
 	want.Name, want.Scopes, want.ExpiresAt, want.Disabled, want.UpdatedAt = "after", []string{}, nil, false, kept(after).UpdatedAt
-	want.RevokedAt, want.RevokedBy, want.RevokeReason = nil, "", ""
+	want.RevokedAt, want.RevokedBy, want.RevokeReason, want.Version = nil, "", "", 1
 	w.commit(func(tx registry.Tx) error {
 		if err := tx.UpdateAPIKey(w.ctx, after); err != nil {
 			return err
@@ -169,7 +169,7 @@ func updateKey(w *world) {
 	w.want(w.tx(func(tx registry.Tx) error { return tx.UpdateAPIKey(w.ctx, minimalKey(tenant.ID)) }), registry.ErrNotFound)
 	// From unset to set again.
 	full := fullKey(tenant.ID, "product")
-	full.ID, full.Hash, full.CreatedAt = before.ID, before.Hash, before.CreatedAt
+	full.ID, full.Hash, full.PreviousHash, full.CreatedAt = before.ID, before.Hash, before.PreviousHash, before.CreatedAt
 	w.commit(func(tx registry.Tx) error { return tx.UpdateAPIKey(w.ctx, full) })
 	one, err := w.store.APIKey(w.ctx, before.ID)
 	w.must(err)

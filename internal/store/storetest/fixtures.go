@@ -66,7 +66,7 @@ func trial(tenant uuid.UUID, product string) registry.Entitlement {
 
 func minimalKey(tenant uuid.UUID) registry.APIKey {
 	return registry.APIKey{
-		ID: newID(), TenantID: tenant, Name: "n", Environment: registry.Live, Scopes: []string{}, Prefix: "bp_live_abcd", Hash: newHash(),
+		ID: newID(), TenantID: tenant, Name: "n", Environment: registry.Live, Scopes: []string{}, Prefix: "bp_live_abcd", Hash: newHash(), Version: 1,
 		CreatedAt: noon, UpdatedAt: noon,
 	}
 }
@@ -133,7 +133,8 @@ func fullKey(tenant uuid.UUID, product string) registry.APIKey {
 	return registry.APIKey{
 		ID: newID(), TenantID: tenant, Name: "name" + text, Environment: registry.Test, Product: product,
 		Scopes: []string{"z", "a" + text, "", "NULL", `{"x",}`, "a"},
-		Prefix: "bp_test_" + text, Hash: newHash(), ExpiresAt: later(1), Disabled: true,
+		Prefix: "bp_test_" + text, Hash: newHash(), PreviousHash: newHash(), PreviousEndsAt: later(5),
+		PreviousUsedAt: later(6), RotatedAt: later(7), LastUsedAt: later(8), Version: 1 << 40, ExpiresAt: later(1), Disabled: true,
 		CreatedBy: "creator" + text, CreatedAt: *later(2), UpdatedAt: *later(3), RevokedAt: later(4), RevokedBy: "revoker" + text,
 		RevokeReason: "reason" + text,
 	}

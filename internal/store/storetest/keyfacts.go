@@ -32,6 +32,7 @@ func keyFacts(t *testing.T, s suite) {
 			w.want(err, registry.ErrNotFound)
 		}
 	})
+	s.test(t, "of many look-ups at once", manyFacts)
 	s.test(t, "are those of one instant", factsOfOneInstant)
 	s.test(t, "in a transaction are those it wrote", func(w *world) {
 		tenant := minimalTenant("tenant")
@@ -91,6 +92,38 @@ func factsOfProduct(w *world) {
 			w.Errorf("%s: %v\ngot  %s\nwant %s", c.name, err, show(got), show(want))
 		}
 	}
+}
+
+// manyFacts asks by both secrets, for several products, twice for the same, and for what is not there.
+func manyFacts(w *world) {
+	tenant := minimalTenant("tenant")
+	key, other := fullKey(tenant.ID, "one"), minimalKey(tenant.ID)
+	one := []registry.Entitlement{minimalEntitlement(tenant.ID, "one"), minimalEntitlement(tenant.ID, "one")}
+	w.insert(tenant, minimalProduct("one"), minimalProduct("two"), key, other, one[0], one[1])
+	facts := func(k registry.APIKey, previous bool, sources ...registry.Entitlement) registry.KeyFacts {
+		return registry.KeyFacts{Previous: previous, Key: kept(k), Tenant: tenant, Entitlements: append([]registry.Entitlement{}, sources...)}
+	}
+	want := map[registry.KeyLookup]registry.KeyFacts{
+		{Hash: key.Hash}:                           facts(key, false, one...),
+		{Hash: key.PreviousHash}:                   facts(key, true, one...),
+		{Hash: key.Hash, Product: "two"}:           facts(key, false),
+		{Hash: other.Hash}:                         facts(other, false),
+		{Hash: other.Hash, Product: "one"}:         facts(other, false, one...),
+		{Hash: other.Hash, Product: "not a thing"}: facts(other, false),
+	}
+	asked := []registry.KeyLookup{{Hash: newHash()}, {}}
+	for lookup := range want {
+		asked = append(asked, lookup, lookup)
+	}
+	got, err := w.store.ManyKeyFacts(w.ctx, asked)
+	w.must(err)
+	w.equal(len(got), len(want))
+	for lookup, is := range want {
+		w.equal(got[lookup], is)
+	}
+	none, err := w.store.ManyKeyFacts(w.ctx, nil)
+	w.must(err)
+	w.equal(len(none), 0)
 }
 
 // factsOfOneInstant changes key, tenant and entitlements together, again and again, while they are read: they must always fit.
