@@ -185,12 +185,19 @@ CREATE TABLE audit_log (
     hash            bytea NOT NULL,
     prev_chain_hash bytea NOT NULL,
     chain_hash      bytea NOT NULL,
+    -- Of the request that the event belongs to, if it came with an idempotency key: SHA-256 of caller and key, and of the command.
+    once_key        bytea,
+    once_print      bytea,
+    once_ordinal    integer,
     CONSTRAINT audit_log_id_key UNIQUE (id),
     CONSTRAINT audit_log_group_id_seq_key UNIQUE (group_id, seq),
     CONSTRAINT audit_log_hashes_check CHECK (
-        octet_length(hash) = 32 AND octet_length(prev_chain_hash) = 32 AND octet_length(chain_hash) = 32),
+        octet_length(hash) = 32 AND octet_length(prev_chain_hash) = 32 AND octet_length(chain_hash) = 32
+        AND octet_length(once_key) = 32 AND octet_length(once_print) = 32),
+    CONSTRAINT audit_log_once_check CHECK (num_nulls(once_key, once_print, once_ordinal) IN (0, 3)),
     CONSTRAINT audit_log_numbers_check CHECK (pos >= 1 AND seq >= 1)
 );
+CREATE UNIQUE INDEX audit_log_once_key ON audit_log (once_key, once_ordinal) WHERE once_key IS NOT NULL;
 CREATE INDEX audit_log_tenant ON audit_log (tenant_id) WHERE tenant_id IS NOT NULL;
 -- One index per filter and order: a tenant's page by seq, the whole log's by pos.
 CREATE INDEX audit_log_group_action ON audit_log (group_id, action, seq);

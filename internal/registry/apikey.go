@@ -77,7 +77,8 @@ func (n NewAPIKey) validate(now time.Time) error {
 // maxYear is the last that RFC 3339 can write.
 const maxYear = 9999
 
-// CreateAPIKey makes a key for a tenant and returns its record and its text, which nobody can ever read again.
+// CreateAPIKey makes a key for a tenant and returns its record and its text, which nobody can ever read again: to a repeated request
+// the text is empty.
 func (s *Service) CreateAPIKey(ctx context.Context, by Caller, n NewAPIKey) (APIKey, string, error) {
 	if n.Environment == "" {
 		n.Environment = Live
@@ -87,7 +88,11 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, n NewAPIKey) (API
 		return APIKey{}, "", err
 	}
 	text := newKeyText(n.Environment)
-	k, err := change(ctx, s, by, func(tx Tx, now time.Time) (APIKey, AuditEvent, error) {
+	again := func(tx Tx, id uuid.UUID) (APIKey, error) {
+		text = "" // nobody has it any more
+		return readAPIKey(ctx, tx, by, id)
+	}
+	k, err := changeOnce(ctx, s, by, once[APIKey]{n, again}, func(tx Tx, now time.Time) (APIKey, AuditEvent, error) {
 		t, err := lockLivingTenant(ctx, tx, by, n.TenantID)
 		if err != nil {
 			return APIKey{}, AuditEvent{}, err
@@ -118,6 +123,18 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, n NewAPIKey) (API
 		return APIKey{}, "", err
 	}
 	return k, text, nil
+}
+
+// readAPIKey reads the record of a key by its id.
+func readAPIKey(ctx context.Context, from Reader, by Caller, id uuid.UUID) (APIKey, error) {
+	k, err := from.APIKey(ctx, id)
+	if err == nil && !by.Scope.tenant(k.TenantID) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return APIKey{}, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeAPIKeyNotFound, "API key")})
+	}
+	return k, nil
 }
 
 // RevokeAPIKey ends a key for good. Revoking one that is revoked changes nothing and leaves no second event. Reason is optional.

@@ -59,6 +59,8 @@ type AuditEvent struct {
 	Hash                   string // Retraced's own, in hex
 	PrevChainHash          string // the ChainHash of Seq - 1, in hex
 	ChainHash              string // in hex
+	// Once is written and found by Claim and AuditHeads; Event and Events do not return it.
+	Once OnceMark
 }
 
 // Area is the first segment of the action.
@@ -74,33 +76,6 @@ const component = "tenant-registry"
 const MaxEvent = 16 << 10
 
 var actionPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
-
-// RecordEvent appends an event that a caller reports. GroupID is a tenant's id or the nil UUID; Created may lie in the past or the
-// future and is now if zero; id, place, hashes and Received are set here.
-func (s *Service) RecordEvent(ctx context.Context, by Caller, e AuditEvent) (AuditEvent, error) {
-	if err := e.validate(); err != nil {
-		return AuditEvent{}, err
-	}
-	var written AuditEvent
-	err := s.store.Tx(ctx, func(tx Tx) (err error) {
-		if e.GroupID != uuid.Nil {
-			if err := tx.HoldTenant(ctx, e.GroupID); err != nil {
-				return refuse(err, map[error]*Error{ErrNotFound: unknownGroup})
-			}
-		}
-		written, err = appendEvent(ctx, tx, s.reported(e, by))
-		return err
-	})
-	if err != nil {
-		return AuditEvent{}, err
-	}
-	return written, nil
-}
-
-var unknownGroup = &Error{
-	Kind: Invalid, Code: CodeInvalid, Detail: "The event names a tenant that does not exist.",
-	Violations: []Violation{{Pointer: "/group/id", Message: "must be the id of a tenant"}},
-}
 
 // reported completes an event of somebody else's.
 func (s *Service) reported(e AuditEvent, by Caller) AuditEvent {
@@ -120,7 +95,8 @@ func (s *Service) reported(e AuditEvent, by Caller) AuditEvent {
 	return e
 }
 
-func (e AuditEvent) validate() error {
+// Violations are the rules for events that a caller reports which this one breaks.
+func (e AuditEvent) Violations() []Violation {
 	var c checks
 	if len(e.Action) > MaxID || !actionPattern.MatchString(e.Action) {
 		c.add("/action", "is required: segments of letters, digits, '_' and '-' joined by '.', at most %d characters", MaxID)
@@ -155,10 +131,28 @@ func (e AuditEvent) validate() error {
 	if !e.Created.IsZero() && (e.Created.UTC().Year() < 1970 || e.Created.UTC().Year() > maxYear) {
 		c.add("/created", "must lie in the years 1970 to 9999")
 	}
-	if len(c.found) == 0 && len(e.canonical()) > MaxEvent {
+	if len(c.found) == 0 && e.mayExceed(MaxEvent) && len(e.canonical()) > MaxEvent {
 		c.add("", "must be at most %d bytes as canonical JSON", MaxEvent)
 	}
-	return c.err()
+	return c.found
+}
+
+// mayExceed is false for an event whose canonical JSON has at most so many bytes whatever is in its texts: each byte of a text becomes
+// at most six, and the names of the members and the numbers are less than a thousand.
+func (e AuditEvent) mayExceed(most int) bool {
+	bytes := 1000
+	for _, text := range []string{
+		e.GroupName, e.Action, e.Actor.ID, e.Actor.Name, e.Actor.Href, e.Actor.Type, e.Target.ID, e.Target.Name, e.Target.Href,
+		e.Target.Type, e.SourceIP, e.Description, e.Component, e.Version, e.ExternalID, e.CorrelationID,
+	} {
+		bytes += 6 * len(text)
+	}
+	for _, fields := range []map[string]string{e.Fields, e.Metadata, e.Actor.Fields, e.Target.Fields} {
+		for name, value := range fields {
+			bytes += 6*(len(name)+len(value)) + len(`"":"",`)
+		}
+	}
+	return bytes > most
 }
 
 func (c *checks) party(pointer string, p Party) {
@@ -198,13 +192,19 @@ func appendEvent(ctx context.Context, tx Tx, e AuditEvent) (AuditEvent, error) {
 	if err != nil {
 		return AuditEvent{}, err
 	}
+	e = e.placed(head)
+	return e, tx.InsertEvent(ctx, e)
+}
+
+// placed is the event at the next place behind head, with its hashes.
+func (e AuditEvent) placed(head AuditHead) AuditEvent {
 	e.Pos, e.Seq, e.PrevChainHash = head.Pos+1, head.Seq+1, head.ChainHash
 	if head.Seq == 0 {
 		e.PrevChainHash = strings.Repeat("0", 64)
 	}
 	e.Hash = e.retracedHash()
 	e.ChainHash = sum(e.canonical())
-	return e, tx.InsertEvent(ctx, e)
+	return e
 }
 
 // AuditQuery selects events. Empty filters select everything; all given must match.

@@ -199,3 +199,11 @@ func TestAuditEvent_Area(t *testing.T) {
 		}
 	}
 }
+
+// validate is Violations in the shape in which every other command is tested.
+func (e AuditEvent) validate() error {
+	if found := e.Violations(); found != nil {
+		return invalidMembers(found...)
+	}
+	return nil
+}

@@ -108,6 +108,14 @@ var changes = []struct {
 		"record event", "document.share",
 		func(st *stage) error { return second(st.s.RecordEvent(st.ctx, st.by, reported(st.active.ID))) },
 		func(st *stage) error { return second(st.s.RecordEvent(st.ctx, st.by, reported(uuid.New()))) },
+	}, {
+		"record events", "document.share",
+		func(st *stage) error {
+			return second(st.s.RecordEvents(st.ctx, st.by, []registry.AuditEvent{reported(st.active.ID)}))
+		},
+		func(st *stage) error {
+			return second(st.s.RecordEvents(st.ctx, st.by, []registry.AuditEvent{reported(st.active.ID), reported(uuid.New())}))
+		},
 	},
 }
 

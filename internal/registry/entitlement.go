@@ -218,6 +218,23 @@ func (s *Service) Entitlements(ctx context.Context, by Caller, tenant uuid.UUID,
 	return items, false, nil
 }
 
+// readEntitlement reads one entitlement of a tenant by its id.
+func readEntitlement(ctx context.Context, from Reader, by Caller, tenant, id uuid.UUID) (Entitlement, error) {
+	unknown := notFound(CodeEntitlementNotFound, "entitlement")
+	if !by.Scope.tenant(tenant) {
+		return Entitlement{}, unknown
+	}
+	all, err := from.Entitlements(ctx, tenant)
+	if err != nil {
+		return Entitlement{}, err
+	}
+	i := slices.IndexFunc(all, func(e Entitlement) bool { return e.ID == id })
+	if i < 0 {
+		return Entitlement{}, unknown
+	}
+	return all[i], nil
+}
+
 // Grant entitles a tenant to a product from now on, open-ended, with the product's default limits and configuration. Source is
 // SourceGrant or SourcePlan: the others have use cases of their own.
 func (s *Service) Grant(ctx context.Context, by Caller, tenant uuid.UUID, product string, source Source) (Entitlement, error) {

@@ -21,6 +21,8 @@ var (
 	ErrTrialExists = errors.New("trial exists")
 	// ErrRequestPending: this tenant has an open request for this product.
 	ErrRequestPending = errors.New("request is pending")
+	// ErrKeyUsed: an event with this idempotency key and ordinal exists.
+	ErrKeyUsed = errors.New("idempotency key is used")
 	// ErrUnavailable: the store cannot answer now (unreachable, read-only, out of connections, too slow). After a
 	// failed commit the outcome is unknown; nobody below the caller repeats it.
 	ErrUnavailable = errors.New("store is unavailable")
@@ -49,6 +51,7 @@ const (
 	NotFound                  // the object does not exist for this caller
 	Conflict                  // the input is fine, the state does not allow it
 	Forbidden                 // the caller may not do this, whatever the object
+	Mismatch                  // the request contradicts an earlier one
 )
 
 // Stable codes of refusals, in snake_case; clients branch on them, so they are never renamed.
@@ -69,6 +72,10 @@ const (
 	CodeAlreadyEntitled   = "already_entitled"
 	CodeNotRequestable    = "not_requestable"
 	CodeTooManyKeys       = "too_many_keys"
+
+	CodeRequestNotFound     = "catalog_request_not_found"
+	CodeEntitlementNotFound = "entitlement_not_found"
+	CodeIdempotencyMismatch = "idempotency_mismatch"
 )
 
 // Error is a refusal that the caller may be told in full: it holds no value of the input and nothing of the store.

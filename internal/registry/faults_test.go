@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/uuid"
@@ -55,6 +56,9 @@ func everyFault(t *testing.T, run func(st *stage) error) {
 func TestFaults_ofChanges(t *testing.T) {
 	t.Parallel()
 	for _, c := range changes {
+		if strings.HasPrefix(c.name, "record event") {
+			continue // its transaction is not its caller's alone, and does not end with it
+		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			everyFault(t, c.succeed)

@@ -53,7 +53,11 @@ func (s *Service) RequestProduct(ctx context.Context, by Caller, w ProductWish) 
 	if err := w.validate(); err != nil {
 		return r, false, err
 	}
-	r, err = change(ctx, s, by, func(tx Tx, now time.Time) (CatalogRequest, AuditEvent, error) {
+	again := func(tx Tx, id uuid.UUID) (CatalogRequest, error) {
+		created = true // the status of the first answer
+		return readRequest(ctx, tx, by, id)
+	}
+	r, err = changeOnce(ctx, s, by, once[CatalogRequest]{w, again}, func(tx Tx, now time.Time) (CatalogRequest, AuditEvent, error) {
 		created = false
 		t, p, has, err := wished(ctx, tx, by, w, now)
 		if err != nil {
@@ -80,7 +84,8 @@ func (s *Service) StartTrial(ctx context.Context, by Caller, w ProductWish) (Ent
 	if err := w.validate(); err != nil {
 		return Entitlement{}, err
 	}
-	return change(ctx, s, by, func(tx Tx, now time.Time) (Entitlement, AuditEvent, error) {
+	again := func(tx Tx, id uuid.UUID) (Entitlement, error) { return readEntitlement(ctx, tx, by, w.TenantID, id) }
+	return changeOnce(ctx, s, by, once[Entitlement]{w, again}, func(tx Tx, now time.Time) (Entitlement, AuditEvent, error) {
 		t, p, has, err := wished(ctx, tx, by, w, now)
 		if err != nil {
 			return Entitlement{}, AuditEvent{}, err
@@ -97,6 +102,18 @@ func (s *Service) StartTrial(ctx context.Context, by Caller, w ProductWish) (Ent
 		}
 		return e, event, tx.InsertEntitlement(ctx, e)
 	})
+}
+
+// readRequest reads a request by its id.
+func readRequest(ctx context.Context, from Reader, by Caller, id uuid.UUID) (CatalogRequest, error) {
+	r, err := from.Request(ctx, id)
+	if err == nil && !by.Scope.tenant(r.TenantID) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return CatalogRequest{}, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeRequestNotFound, "request")})
+	}
+	return r, nil
 }
 
 // wished locks the tenant of a wish and reads what the decision about it needs.

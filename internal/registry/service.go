@@ -18,6 +18,8 @@ type Service struct {
 	now     func() time.Time
 	maxKeys int
 	version string
+
+	appender appender
 }
 
 // Options are what a Service can be told; every zero value has a default.
@@ -48,8 +50,10 @@ type Caller struct {
 	Scope Scope
 	// OnBehalfOf is whom the actor says it acts for; recorded as claimed. Absent if its ID is empty.
 	OnBehalfOf Party
-	SourceIP   string // canonical text of the peer's address, or empty
-	RequestID  string // becomes the events' correlation id
+	// Idempotency is what the caller says of repeating this command; nil: nothing.
+	Idempotency *Idempotency
+	SourceIP    string // canonical text of the peer's address, or empty
+	RequestID   string // becomes the events' correlation id
 }
 
 // Start is where a page begins and how long it is.
@@ -60,6 +64,9 @@ type Start struct {
 
 // Ping tells whether the store can be read and written, and what it is.
 func (s *Service) Ping(ctx context.Context) (StoreStatus, error) { return s.store.Ping(ctx) }
+
+// Repeated tells whether an earlier request with the same idempotency key had the effect.
+func (c Caller) Repeated() bool { return c.Idempotency != nil && c.Idempotency.Repeated }
 
 // clock is the time as both stores can hold it: UTC, in whole microseconds.
 func (s *Service) clock() time.Time { return s.now().UTC().Truncate(time.Microsecond) }

@@ -39,7 +39,7 @@ type Reader interface {
 	AuditReader
 }
 
-// Tx is one transaction. Its rule of locking, without exception: the tenant's row first, then the tenant's other rows, then the
+// Tx is one transaction. Its rule of locking, without exception: an idempotency key's first, if there is one, the tenant's row, then the tenant's other rows, then the
 // work, and AuditHead last, directly before InsertEvent and the end.
 type Tx interface {
 	Reader
@@ -68,6 +68,9 @@ type TenantWriter interface {
 	// HoldTenant keeps a tenant from being deleted until this transaction ends; it waits for nobody who only changes it.
 	// ErrNotFound if there is none.
 	HoldTenant(ctx context.Context, id uuid.UUID) error
+	// HoldTenants is HoldTenant for many, and waits for nobody: in the result are those that exist, true if they are held, and false if
+	// another transaction has them locked against that.
+	HoldTenants(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]bool, error)
 	// InsertTenant returns ErrDuplicate, ErrSlugTaken or ErrOrgTaken if that is so.
 	InsertTenant(ctx context.Context, t Tenant) error
 	// UpdateTenant replaces what can change (status, name, region, external id, metadata, version, updated_at, activated_at, frozen_at) of the tenant with
@@ -77,6 +80,8 @@ type TenantWriter interface {
 
 // CatalogReader reads products and the requests for them.
 type CatalogReader interface {
+	// Request returns ErrNotFound if there is none with this id.
+	Request(ctx context.Context, id uuid.UUID) (CatalogRequest, error)
 	// Product returns ErrNotFound if there is none with this key.
 	Product(ctx context.Context, key string) (Product, error)
 	// Products returns the whole catalogue in the byte order of the keys.
@@ -148,7 +153,14 @@ type AuditWriter interface {
 	// AuditHead takes the audit lock, which nobody else gets before this transaction has ended, and returns where the log and
 	// the group stand. It is the last lock a transaction takes.
 	AuditHead(ctx context.Context, group uuid.UUID) (AuditHead, error)
+	// AuditHeads is AuditHead for several groups at once, and finds what was written under some idempotency keys.
+	AuditHeads(ctx context.Context, groups []uuid.UUID, keys []Hash) (AuditHeads, error)
+	// Claim takes the lock of an idempotency key, which nobody else gets before this transaction has ended, and returns what was written
+	// under the key, in the order of Ordinal. It is the first lock a transaction takes.
+	Claim(ctx context.Context, key Hash) ([]MarkedEvent, error)
 	// InsertEvent appends an event under the audit lock. ErrNoParent if its group is a tenant that does not exist, ErrDuplicate
-	// if its id, its pos or its group's seq is there.
+	// if its id, its pos or its group's seq is there, ErrKeyUsed if its mark is.
 	InsertEvent(ctx context.Context, e AuditEvent) error
+	// InsertEvents is InsertEvent for many.
+	InsertEvents(ctx context.Context, events []AuditEvent) error
 }

@@ -95,7 +95,7 @@ func (s *Service) createTenant(ctx context.Context, by Caller, id uuid.UUID, n N
 	if n.Metadata == nil {
 		n.Metadata = map[string]string{}
 	}
-	return change(ctx, s, by, func(tx Tx, now time.Time) (Tenant, AuditEvent, error) {
+	return changeOnce(ctx, s, by, onceTenant(ctx, by, n), func(tx Tx, now time.Time) (Tenant, AuditEvent, error) {
 		t := Tenant{
 			ID: id, Slug: n.Slug, Name: n.Name, Status: StatusTrial, Region: n.Region, ExternalID: n.ExternalID,
 			KeycloakOrgID: n.KeycloakOrgID, Metadata: n.Metadata, Version: 1, CreatedAt: now, UpdatedAt: now,
@@ -108,12 +108,21 @@ func (s *Service) createTenant(ctx context.Context, by Caller, id uuid.UUID, n N
 	})
 }
 
+// onceTenant is a command whose result is a tenant.
+func onceTenant(ctx context.Context, by Caller, command any) once[Tenant] {
+	return once[Tenant]{command, func(tx Tx, id uuid.UUID) (Tenant, error) { return readTenant(ctx, tx, by, id) }}
+}
+
 // Tenant reads a tenant by its id.
 func (s *Service) Tenant(ctx context.Context, by Caller, id uuid.UUID) (Tenant, error) {
+	return readTenant(ctx, s.store, by, id)
+}
+
+func readTenant(ctx context.Context, from Reader, by Caller, id uuid.UUID) (Tenant, error) {
 	if !by.Scope.tenant(id) {
 		return Tenant{}, notFound(CodeTenantNotFound, "tenant")
 	}
-	t, err := s.store.Tenant(ctx, id)
+	t, err := from.Tenant(ctx, id)
 	return t, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeTenantNotFound, "tenant")})
 }
 
@@ -186,7 +195,7 @@ func (s *Service) CancelTenant(ctx context.Context, by Caller, id uuid.UUID) (Te
 }
 
 func (s *Service) move(ctx context.Context, by Caller, id uuid.UUID, step transition) (Tenant, error) {
-	return change(ctx, s, by, func(tx Tx, now time.Time) (Tenant, AuditEvent, error) {
+	return changeOnce(ctx, s, by, onceTenant(ctx, by, id), func(tx Tx, now time.Time) (Tenant, AuditEvent, error) {
 		before, err := lockTenant(ctx, tx, by, id)
 		if err != nil {
 			return Tenant{}, AuditEvent{}, err

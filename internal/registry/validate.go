@@ -37,7 +37,11 @@ func (c *checks) err() error {
 	if len(c.found) == 0 {
 		return nil
 	}
-	return &Error{Kind: Invalid, Code: CodeInvalid, Detail: "The request breaks a rule; errors says which.", Violations: c.found}
+	return invalidMembers(c.found...)
+}
+
+func invalidMembers(found ...Violation) *Error {
+	return &Error{Kind: Invalid, Code: CodeInvalid, Detail: "The request breaks a rule; errors says which.", Violations: found}
 }
 
 // line checks a text of one line that people read: not blank, no control, bidirectional or zero-width characters.

@@ -242,6 +242,13 @@ func (tx muteTx) InsertEvent(ctx context.Context, e registry.AuditEvent) error {
 	return tx.Tx.InsertEvent(ctx, e)
 }
 
+func (tx muteTx) InsertEvents(ctx context.Context, events []registry.AuditEvent) error {
+	if tx.s.silent {
+		return registry.ErrUnavailable
+	}
+	return tx.Tx.InsertEvents(ctx, events)
+}
+
 // watched is a store that counts look-ups by hash, and fails reads of tenants while down is set.
 type watched struct {
 	registry.Store

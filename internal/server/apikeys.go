@@ -40,7 +40,26 @@ type keyBody struct {
 // createdKeyBody is the one answer that holds a key's text.
 type createdKeyBody struct {
 	keyBody
-	Key string `json:"key"`
+	Key    string  `json:"key"`
+	Notice *string `json:"notice"` // always null
+}
+
+// repeatedKeyBody is that answer when it is given again.
+type repeatedKeyBody struct {
+	keyBody
+	Key    *string `json:"key"` // always null
+	Notice string  `json:"notice"`
+}
+
+// createdKeyOf shows a key with its text, which is empty if it was shown before.
+func createdKeyOf(k registry.APIKey, text string) any {
+	if text == "" {
+		return repeatedKeyBody{
+			keyBody: keyOf(k),
+			Notice:  "The key was in the first answer to this Idempotency-Key and is stored nowhere; if that was lost, rotate the key.",
+		}
+	}
+	return createdKeyBody{keyBody: keyOf(k), Key: text}
 }
 
 func (s *Server) createAPIKey(c *call) (answer, error) {
@@ -55,7 +74,7 @@ func (s *Server) createAPIKey(c *call) (answer, error) {
 		TenantID: in.TenantID.UUID, Name: in.Name, Environment: registry.Environment(in.Environment), Product: in.Product,
 		Scopes: textList(in.Scopes), ExpiresAt: in.ExpiresAt.Time,
 	})
-	return answer{status: http.StatusCreated, body: createdKeyBody{keyOf(k), text}}, err
+	return answer{status: http.StatusCreated, body: createdKeyOf(k, text)}, err
 }
 
 func (s *Server) apiKeys(c *call) (answer, error) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"reflect"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -88,53 +89,98 @@ type partyBody struct {
 	Fields *map[string]string `json:"fields"`
 }
 
+// bulkRequest is the body of POST /v1/audit/bulk.
+type bulkRequest struct {
+	Events []eventRequest `json:"events"`
+}
+
+// recordedBody is what its author is told of an event.
+type recordedBody struct {
+	ID   uuid.UUID `json:"id"`
+	Hash string    `json:"hash"`
+}
+
 func (s *Server) recordEvent(c *call) (answer, error) {
 	var in eventRequest
 	if err := c.decode(&in); err != nil {
 		return answer{}, err
 	}
-	e, err := in.event()
-	if err != nil {
-		return answer{}, err
+	e, faults := in.event()
+	if len(faults) > 0 {
+		return answer{}, invalid(append(faults, e.Violations()...)...)
 	}
-	e, err = s.registry.RecordEvent(c.ctx, c.by, e)
-	return answer{status: http.StatusCreated, location: "/v1/audit/" + e.ID.String(), body: struct {
-		ID   uuid.UUID `json:"id"`
-		Hash string    `json:"hash"`
-	}{e.ID, e.Hash}}, err
+	e, err := s.registry.RecordEvent(c.ctx, c.by, e)
+	return answer{status: http.StatusCreated, location: "/v1/audit/" + e.ID.String(), body: recordedBody{e.ID, e.Hash}}, err
 }
 
-// event translates the body. What is there without its id cannot be told from what is absent further on, so that is refused here.
-func (in eventRequest) event() (registry.AuditEvent, error) {
+func (s *Server) recordEvents(c *call) (answer, error) {
+	var in bulkRequest
+	if err := c.decode(&in); err != nil {
+		return answer{}, err
+	}
+	events := make([]registry.AuditEvent, len(in.Events))
+	var all []registry.Violation
+	for i := range in.Events[:min(len(in.Events), registry.MaxBulk)] {
+		e, faults := in.Events[i].event()
+		if len(faults) > 0 {
+			all = append(all, under("/events/"+strconv.Itoa(i), append(faults, e.Violations()...))...)
+		}
+		events[i] = e
+	}
+	if all != nil {
+		return answer{}, invalid(all...)
+	}
+	written, err := s.registry.RecordEvents(c.ctx, c.by, events)
+	bodies := make([]recordedBody, len(written))
+	for i, e := range written {
+		bodies[i] = recordedBody{e.ID, e.Hash}
+	}
+	return answer{status: http.StatusCreated, body: bodies}, err
+}
+
+// under are the faults of a value that stands below a pointer.
+func under(pointer string, faults []registry.Violation) []registry.Violation {
+	for i := range faults {
+		faults[i].Pointer = pointer + faults[i].Pointer
+	}
+	return faults
+}
+
+// event translates the body. What is there without its id cannot be told from what is absent further on, so those faults are found here.
+func (in eventRequest) event() (registry.AuditEvent, []registry.Violation) {
 	e := registry.AuditEvent{
 		Action: in.Action, CRUD: registry.CRUD(in.CRUD), Actor: in.Actor.party(), Target: in.Target.party(), SourceIP: in.SourceIP,
 		Description: in.Description, IsFailure: in.IsFailure, IsAnonymous: in.IsAnonymous, Fields: textMap(in.Fields),
 		Component: in.Component, Version: in.Version, ExternalID: in.ExternalID, Metadata: textMap(in.Metadata),
 		CorrelationID: in.CorrelationID,
 	}
-	var missing []registry.Violation
+	var faults []registry.Violation
+	fault := func(pointer, message string) {
+		faults = append(faults, registry.Violation{Pointer: pointer, Message: message})
+	}
 	if in.Created.Time != nil {
 		if e.Created = *in.Created.Time; e.Created.IsZero() { // further on that would be now
-			missing = append(missing, registry.Violation{Pointer: "/created", Message: "must lie in the years 1970 to 9999"})
+			fault("/created", "must lie in the years 1970 to 9999")
 		}
 	}
 	if in.Group != nil {
 		e.GroupID, e.GroupName = in.Group.ID.UUID, in.Group.Name
 		if e.GroupID == uuid.Nil {
-			missing = append(missing, registry.Violation{Pointer: "/group/id", Message: "must be the id of a tenant"})
+			fault("/group/id", "must be the id of a tenant")
+			e.GroupName = ""
 		}
 	}
-	if in.Actor != nil && in.Actor.ID == "" {
-		missing = append(missing, registry.Violation{Pointer: "/actor/id", Message: "is required"})
+	if in.Actor.empty() {
+		fault("/actor/id", "is required")
 	}
-	if in.Target != nil && in.Target.ID == "" {
-		missing = append(missing, registry.Violation{Pointer: "/target/id", Message: "is required"})
+	if in.Target.empty() {
+		fault("/target/id", "is required")
 	}
-	if missing != nil {
-		return e, invalid(missing...)
-	}
-	return e, nil
+	return e, faults
 }
+
+// empty tells whether a party is there and says nothing.
+func (p *partyRequest) empty() bool { return p != nil && reflect.DeepEqual(*p, partyRequest{}) }
 
 func (p *partyRequest) party() registry.Party {
 	if p == nil {

@@ -34,6 +34,7 @@ type answer struct {
 	location    string
 	etag        string
 	cache       string // Cache-Control; no-store if empty
+	repeated    bool   // an earlier request had the effect
 }
 
 // endpoint turns a line of the route table into a handler of net/http.
@@ -62,6 +63,9 @@ func (s *Server) answer(rt route, may policy, r *http.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if by.Idempotency, err = readIdempotency(rt, r); err != nil {
+		return answer{}, err
+	}
 	q, err := readQuery(r.URL.RawQuery, strings.Fields(rt.params))
 	if err != nil {
 		return answer{}, err
@@ -79,7 +83,9 @@ func (s *Server) answer(rt route, may policy, r *http.Request) (answer, error) {
 		ctx, cancel = context.WithTimeout(ctx, s.callTimeout)
 		defer cancel()
 	}
-	return rt.handle(s, &call{ctx: ctx, r: r, query: q, body: body, maxBody: rt.maxBody(), by: by})
+	a, err := rt.handle(s, &call{ctx: ctx, r: r, query: q, body: body, maxBody: rt.maxBody(), by: by})
+	a.repeated = by.Repeated()
+	return a, err
 }
 
 // write sends an answer, which is encoded whole before the first byte leaves.
@@ -96,6 +102,9 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, a answer) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
+	}
+	if a.repeated {
+		h.Set("Idempotent-Replayed", "true")
 	}
 	if a.location != "" {
 		h.Set("Location", a.location)

@@ -102,3 +102,10 @@ func (t faultyTx) InsertEvent(ctx context.Context, e registry.AuditEvent) error 
 	}
 	return t.Tx.InsertEvent(ctx, e)
 }
+
+func (t faultyTx) InsertEvents(ctx context.Context, events []registry.AuditEvent) error {
+	if err := t.f.fault("InsertEvent"); err != nil {
+		return err
+	}
+	return t.Tx.InsertEvents(ctx, events)
+}

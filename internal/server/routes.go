@@ -53,6 +53,7 @@ var routes = []route{
 	{"POST", "/v1/internal/api-keys/verify", "operator keys:verify", "", "", "unlimited", (*Server).verify},
 
 	{"POST", "/v1/audit", "operator portal keys:verify audit:write", "", "*", "unlimited", (*Server).recordEvent},
+	{"POST", "/v1/audit/bulk", "operator portal keys:verify audit:write", "", "*", "unlimited bulky", (*Server).recordEvents},
 	{"GET", "/v1/audit", "operator tenant-admin", "tenant_id order limit cursor action actor_id target_id correlation_id is_failure", "", "", (*Server).audit},
 	{"GET", "/v1/audit/{id}", "operator tenant-admin", "", "", "", (*Server).auditEvent},
 }

@@ -17,7 +17,7 @@ func (r reader) Event(ctx context.Context, id uuid.UUID) (registry.AuditEvent, e
 		if e == nil {
 			return registry.AuditEvent{}, registry.ErrNotFound
 		}
-		return copyEvent(*e), nil
+		return shownEvent(*e), nil
 	})
 }
 
@@ -37,7 +37,7 @@ func (r reader) Events(ctx context.Context, q registry.AuditQuery) ([]registry.A
 				i = len(rows) - 1 - i
 			}
 			if e := rows[i].seen(own); e != nil && matches(q, e) {
-				got = append(got, copyEvent(*e))
+				got = append(got, shownEvent(*e))
 			}
 		}
 		return got, nil
@@ -69,43 +69,93 @@ func matches(q registry.AuditQuery, e *registry.AuditEvent) bool {
 
 // AuditHead implements registry.AuditWriter. The audit lock is the writer slot.
 func (t *tx) AuditHead(ctx context.Context, group uuid.UUID) (registry.AuditHead, error) {
-	return lock(ctx, t, func() (registry.AuditHead, error) {
-		var head registry.AuditHead
+	heads, err := t.AuditHeads(ctx, []uuid.UUID{group}, nil)
+	head := heads.Chains[group]
+	return registry.AuditHead{Pos: heads.Pos, Seq: head.Seq, ChainHash: head.Hash}, err
+}
+
+// AuditHeads implements registry.AuditWriter.
+func (t *tx) AuditHeads(ctx context.Context, groups []uuid.UUID, keys []registry.Hash) (registry.AuditHeads, error) {
+	return lock(ctx, t, func() (registry.AuditHeads, error) {
+		heads := registry.AuditHeads{Chains: map[uuid.UUID]registry.ChainHead{}, Marked: map[registry.Hash][]registry.MarkedEvent{}}
 		if last := t.db.log.last(); last != nil {
-			head.Pos = last.Pos
+			heads.Pos = last.Pos
 		}
-		if last := t.db.chains[group].last(); last != nil {
-			head.Seq, head.ChainHash = last.Seq, last.ChainHash
+		for _, group := range groups {
+			if last := t.db.chains[group].last(); last != nil {
+				heads.Chains[group] = registry.ChainHead{Seq: last.Seq, Hash: last.ChainHash}
+			}
 		}
-		return head, nil
+		for _, key := range keys {
+			if marked := t.db.marked(key); len(marked) > 0 {
+				heads.Marked[key] = marked
+			}
+		}
+		return heads, nil
+	})
+}
+
+// Claim implements registry.AuditWriter. The key's lock is the writer slot.
+func (t *tx) Claim(ctx context.Context, key registry.Hash) ([]registry.MarkedEvent, error) {
+	return lock(ctx, t, func() ([]registry.MarkedEvent, error) { return t.db.marked(key), nil })
+}
+
+// marked are the events of an idempotency key as the holder of the writer slot sees them.
+func (db *tables) marked(key registry.Hash) []registry.MarkedEvent {
+	found := []registry.MarkedEvent{}
+	for ordinal := 0; ; ordinal++ {
+		e := find(db.marks, mark{key, ordinal}, true)
+		if e == nil {
+			return found
+		}
+		found = append(found, registry.MarkedEvent{OnceMark: e.Once, ID: e.ID, Hash: e.Hash, TargetID: e.Target.ID})
+	}
+}
+
+// InsertEvents implements registry.AuditWriter.
+func (t *tx) InsertEvents(ctx context.Context, events []registry.AuditEvent) error {
+	return t.write(ctx, func() error {
+		for _, e := range events {
+			if err := t.insertEvent(e); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
 // InsertEvent implements registry.AuditWriter.
 func (t *tx) InsertEvent(ctx context.Context, e registry.AuditEvent) error {
-	return t.write(ctx, func() error {
-		e, err := storedEvent(e)
-		if err != nil {
-			return err
-		}
-		chain := t.db.chains[e.GroupID]
-		switch {
-		case t.db.events[e.ID] != nil || t.db.log.has(&e) || chain.has(&e):
-			return registry.ErrDuplicate
-		case e.GroupID != uuid.Nil && t.db.tenants[e.GroupID] == nil:
-			return registry.ErrNoParent
-		}
-		if chain == nil {
-			chain = newChain()
-			add(t, t.db.chains, e.GroupID, chain)
-		}
-		r := &row[registry.AuditEvent]{}
-		set(t, r, e)
-		add(t, t.db.events, e.ID, r)
-		t.db.log.insert(t, r)
-		chain.insert(t, r)
-		return nil
-	})
+	return t.InsertEvents(ctx, []registry.AuditEvent{e})
+}
+
+func (t *tx) insertEvent(e registry.AuditEvent) error {
+	e, err := storedEvent(e)
+	if err != nil {
+		return err
+	}
+	chain, once := t.db.chains[e.GroupID], mark{e.Once.Key, e.Once.Ordinal}
+	switch {
+	case t.db.events[e.ID] != nil || t.db.log.has(&e) || chain.has(&e):
+		return registry.ErrDuplicate
+	case t.db.marks[once] != nil:
+		return registry.ErrKeyUsed
+	case e.GroupID != uuid.Nil && t.db.tenants[e.GroupID] == nil:
+		return registry.ErrNoParent
+	}
+	if chain == nil {
+		chain = newChain()
+		add(t, t.db.chains, e.GroupID, chain)
+	}
+	r := &row[registry.AuditEvent]{}
+	set(t, r, e)
+	add(t, t.db.events, e.ID, r)
+	if e.Once != (registry.OnceMark{}) {
+		add(t, t.db.marks, once, r)
+	}
+	t.db.log.insert(t, r)
+	chain.insert(t, r)
+	return nil
 }
 
 var cruds = []registry.CRUD{registry.Create, registry.Read, registry.Update, registry.Delete}
@@ -136,4 +186,10 @@ func copyEvent(e registry.AuditEvent) registry.AuditEvent {
 	e.Fields, e.Metadata = maps.Clone(e.Fields), maps.Clone(e.Metadata)
 	e.Actor.Fields, e.Target.Fields = maps.Clone(e.Actor.Fields), maps.Clone(e.Target.Fields)
 	return e
+}
+
+// shownEvent is a copy for readers, who do not see its mark.
+func shownEvent(e registry.AuditEvent) registry.AuditEvent {
+	e.Once = registry.OnceMark{}
+	return copyEvent(e)
 }

@@ -27,6 +27,17 @@ func (r reader) Products(ctx context.Context) ([]registry.Product, error) {
 	})
 }
 
+// Request implements registry.CatalogReader.
+func (r reader) Request(ctx context.Context, id uuid.UUID) (registry.CatalogRequest, error) {
+	return read(ctx, r, func(own bool) (registry.CatalogRequest, error) {
+		found := find(r.db.requests, id, own)
+		if found == nil {
+			return registry.CatalogRequest{}, registry.ErrNotFound
+		}
+		return copyRequest(*found), nil
+	})
+}
+
 // PendingRequests implements registry.CatalogReader.
 func (r reader) PendingRequests(ctx context.Context, tenant uuid.UUID) ([]registry.CatalogRequest, error) {
 	return read(ctx, r, func(own bool) ([]registry.CatalogRequest, error) {

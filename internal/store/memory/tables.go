@@ -29,6 +29,13 @@ type tables struct {
 	events       map[uuid.UUID]*row[registry.AuditEvent]
 	log          list[registry.AuditEvent]                // by pos
 	chains       map[uuid.UUID]*list[registry.AuditEvent] // by group, then by seq
+	marks        map[mark]*row[registry.AuditEvent]
+}
+
+// mark is an event's place under an idempotency key.
+type mark struct {
+	key     registry.Hash
+	ordinal int
 }
 
 // tenant is a tenant's row and what belongs to it.
@@ -54,6 +61,7 @@ func newTables() *tables {
 		events:       map[uuid.UUID]*row[registry.AuditEvent]{},
 		log:          list[registry.AuditEvent]{order: func(a, b *registry.AuditEvent) int { return cmp.Compare(a.Pos, b.Pos) }},
 		chains:       map[uuid.UUID]*list[registry.AuditEvent]{},
+		marks:        map[mark]*row[registry.AuditEvent]{},
 	}
 }
 

@@ -47,6 +47,19 @@ func (t *tx) HoldTenant(ctx context.Context, id uuid.UUID) error {
 	})
 }
 
+// HoldTenants implements registry.TenantWriter. Nobody else has a tenant locked while this transaction has the writer slot.
+func (t *tx) HoldTenants(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
+	return lock(ctx, t, func() (map[uuid.UUID]bool, error) {
+		held := map[uuid.UUID]bool{}
+		for _, id := range ids {
+			if t.db.tenants[id] != nil {
+				held[id] = true
+			}
+		}
+		return held, nil
+	})
+}
+
 // InsertTenant implements registry.TenantWriter.
 func (t *tx) InsertTenant(ctx context.Context, v registry.Tenant) error {
 	return t.write(ctx, func() error {

@@ -61,6 +61,12 @@ func scanRequest(row pgx.CollectableRow) (r registry.CatalogRequest, err error) 
 	return r, err
 }
 
+// Request implements registry.CatalogReader.
+func (r reader) Request(ctx context.Context, id uuid.UUID) (registry.CatalogRequest, error) {
+	const sql = `SELECT` + requestColumns + ` FROM catalog_requests r WHERE r.id = $1`
+	return one(ctx, r, query{"read request", sql, []any{id}}, scanRequest)
+}
+
 // PendingRequests implements registry.CatalogReader.
 func (r reader) PendingRequests(ctx context.Context, tenant uuid.UUID) ([]registry.CatalogRequest, error) {
 	const sql = `SELECT` + requestColumns + `

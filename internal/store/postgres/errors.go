@@ -38,6 +38,7 @@ var unique = map[string]error{
 	"tenants_keycloak_org_id_key":  registry.ErrOrgTaken,
 	"entitlements_trial_key":       registry.ErrTrialExists,
 	"catalog_requests_pending_key": registry.ErrRequestPending,
+	"audit_log_once_key":           registry.ErrKeyUsed,
 }
 
 // failure is what the Store returns for an error of pgx: wrapped with the name of the call, and with the sentinel that it means.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -67,7 +68,7 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	if !dsnSets("pool_ping_timeout") { // leaves time to try another connection
 		pc.PingTimeout = cfg.AcquireTimeout / 2
 	}
-	pc.AfterConnect = timesInUTC
+	pc.AfterConnect = registerTypes
 	cc := pc.ConnConfig
 	cc.Tracer = cfg.Tracer
 	if cc.ConnectTimeout == 0 {
@@ -95,8 +96,11 @@ func setsParameter(cc *pgx.ConnConfig, name string) bool {
 	return strings.Contains(options, name)
 }
 
-// timesInUTC makes times come back as they went in.
-func timesInUTC(_ context.Context, conn *pgx.Conn) error {
+// registerTypes makes times come back as they went in, and lists of ids go out where nothing was asked about a statement beforehand.
+func registerTypes(_ context.Context, conn *pgx.Conn) error {
+	for _, list := range []any{[]uuid.UUID{}, []*uuid.UUID{}} {
+		conn.TypeMap().RegisterDefaultPgType(list, "_uuid")
+	}
 	conn.TypeMap().RegisterType(&pgtype.Type{
 		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
 	})

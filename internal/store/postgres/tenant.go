@@ -71,6 +71,26 @@ func (t *tx) HoldTenant(ctx context.Context, id uuid.UUID) error {
 	return err
 }
 
+// HoldTenants implements registry.TenantWriter.
+func (t *tx) HoldTenants(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
+	const sql = `
+		WITH held AS (SELECT id FROM tenants WHERE id = ANY($1) ORDER BY id FOR KEY SHARE SKIP LOCKED)
+		SELECT t.id, EXISTS (SELECT FROM held WHERE held.id = t.id) FROM tenants t WHERE t.id = ANY($1)`
+	type row struct {
+		ID   uuid.UUID
+		Held bool
+	}
+	held := map[uuid.UUID]bool{}
+	if len(ids) == 0 {
+		return held, nil
+	}
+	rows, err := many(ctx, t, query{"hold tenants", sql, []any{ids}}, pgx.RowToStructByPos[row])
+	for _, r := range rows {
+		held[r.ID] = r.Held
+	}
+	return held, err
+}
+
 // InsertTenant implements registry.TenantWriter.
 func (t *tx) InsertTenant(ctx context.Context, v registry.Tenant) error {
 	const sql = `

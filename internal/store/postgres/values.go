@@ -32,12 +32,13 @@ func (d document) Value() (driver.Value, error) {
 	return string(text), err
 }
 
-// documentOrNull keeps a map that is absent apart from one that is empty.
-func documentOrNull(m map[string]string) any {
+// fieldsOrNull keeps a map that is absent apart from one that is empty.
+func fieldsOrNull(m map[string]string) (*string, error) {
 	if m == nil {
-		return nil
+		return nil, nil
 	}
-	return document{m}
+	text, err := json.Marshal(m)
+	return textOrNull(string(text)), err
 }
 
 // parse reads a jsonb column: NULL is nil, and all numbers in an any are float64.
