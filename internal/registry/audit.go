@@ -110,7 +110,7 @@ func (e AuditEvent) Violations() []Violation {
 		c.add("/group/id", "is required")
 	}
 	c.optionalLine("/group/name", e.GroupName, MaxName)
-	if e.Actor.ID == "" && !e.IsAnonymous {
+	if !e.Actor.given() && !e.IsAnonymous {
 		c.add("/actor", "is required unless is_anonymous is true")
 	}
 	c.party("/actor", e.Actor)
@@ -155,9 +155,14 @@ func (e AuditEvent) mayExceed(most int) bool {
 	return bytes > most
 }
 
+// given tells whether anything is said of a party.
+func (p Party) given() bool {
+	return p.ID != "" || p.Name != "" || p.Href != "" || p.Type != "" || p.Fields != nil
+}
+
 func (c *checks) party(pointer string, p Party) {
 	if p.ID == "" {
-		if p.Name != "" || p.Href != "" || p.Type != "" || p.Fields != nil {
+		if p.given() {
 			c.add(pointer+"/id", "is required")
 		}
 		return

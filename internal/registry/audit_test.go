@@ -44,7 +44,7 @@ var spoiled = map[string]struct {
 	"no target":          {func(e *AuditEvent) { e.Target = Party{} }, nil},
 	"anonymous":          {func(e *AuditEvent) { e.Actor, e.IsAnonymous = Party{}, true }, nil},
 	"anonymous, named":   {func(e *AuditEvent) { e.IsAnonymous = true }, nil},
-	"actor without id":   {func(e *AuditEvent) { e.Actor = Party{Name: "Acme admin"} }, []string{"/actor is required unless is_anonymous is true", "/actor/id is required"}},
+	"actor without id":   {func(e *AuditEvent) { e.Actor = Party{Name: "Acme admin"} }, []string{"/actor/id is required"}},
 	"anonymous actor without id": {func(e *AuditEvent) { e.Actor, e.IsAnonymous = Party{Type: "user"}, true },
 		[]string{"/actor/id is required"}},
 	"actor of fields alone":                {func(e *AuditEvent) { e.Actor, e.IsAnonymous = Party{Fields: map[string]string{}}, true }, []string{"/actor/id is required"}},

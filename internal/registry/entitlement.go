@@ -218,9 +218,9 @@ func (s *Service) Entitlements(ctx context.Context, by Caller, tenant uuid.UUID,
 	return items, false, nil
 }
 
-// readEntitlement reads one entitlement of a tenant by its id.
+// readEntitlement reads one entitlement of a tenant by its id. It is gone only if the tenant is.
 func readEntitlement(ctx context.Context, from Reader, by Caller, tenant, id uuid.UUID) (Entitlement, error) {
-	unknown := notFound(CodeEntitlementNotFound, "entitlement")
+	unknown := notFound(CodeTenantNotFound, "tenant").in("/tenant_id")
 	if !by.Scope.tenant(tenant) {
 		return Entitlement{}, unknown
 	}

@@ -73,8 +73,6 @@ const (
 	CodeNotRequestable    = "not_requestable"
 	CodeTooManyKeys       = "too_many_keys"
 
-	CodeRequestNotFound     = "catalog_request_not_found"
-	CodeEntitlementNotFound = "entitlement_not_found"
 	CodeIdempotencyMismatch = "idempotency_mismatch"
 )
 

@@ -104,14 +104,14 @@ func (s *Service) StartTrial(ctx context.Context, by Caller, w ProductWish) (Ent
 	})
 }
 
-// readRequest reads a request by its id.
+// readRequest reads a request by its id. It is gone only if its tenant is.
 func readRequest(ctx context.Context, from Reader, by Caller, id uuid.UUID) (CatalogRequest, error) {
 	r, err := from.Request(ctx, id)
 	if err == nil && !by.Scope.tenant(r.TenantID) {
 		err = ErrNotFound
 	}
 	if err != nil {
-		return CatalogRequest{}, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeRequestNotFound, "request")})
+		return CatalogRequest{}, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeTenantNotFound, "tenant").in("/tenant_id")})
 	}
 	return r, nil
 }

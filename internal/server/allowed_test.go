@@ -84,8 +84,16 @@ func allowedValue(rt *rapid.T, name string, schema *openapi3.Schema) any {
 	case s.Type.Is(openapi3.TypeBoolean):
 		return rapid.Bool().Draw(rt, name)
 	case s.Type.Is(openapi3.TypeArray):
+		counts := slices.DeleteFunc([]int{0, 1, 2, int(*s.MaxItems)}, func(n int) bool { return n < int(s.MinItems) })
+		n := rapid.SampledFrom(counts).Draw(rt, name+" items")
+		if s.Items.Value.Type.Is(openapi3.TypeObject) {
+			items := make([]any, n)
+			for i := range items {
+				items[i] = allowedObject(rt, fmt.Sprint(name, i), s.Items.Value)
+			}
+			return items
+		}
 		item := rapid.Custom(func(rt *rapid.T) string { return allowedValue(rt, name, s.Items.Value).(string) })
-		n := rapid.SampledFrom([]int{0, 1, 2, int(*s.MaxItems)}).Draw(rt, name+" items")
 		return rapid.SliceOfNDistinct(item, n, n, rapid.ID[string]).Draw(rt, name)
 	case s.Type.Is(openapi3.TypeObject):
 		return allowedObject(rt, name, s)

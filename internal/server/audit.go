@@ -2,7 +2,6 @@ package server
 
 import (
 	"net/http"
-	"reflect"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -91,7 +90,7 @@ type partyBody struct {
 
 // bulkRequest is the body of POST /v1/audit/bulk.
 type bulkRequest struct {
-	Events []eventRequest `json:"events"`
+	Events []*eventRequest `json:"events"`
 }
 
 // recordedBody is what its author is told of an event.
@@ -118,17 +117,9 @@ func (s *Server) recordEvents(c *call) (answer, error) {
 	if err := c.decode(&in); err != nil {
 		return answer{}, err
 	}
-	events := make([]registry.AuditEvent, len(in.Events))
-	var all []registry.Violation
-	for i := range in.Events[:min(len(in.Events), registry.MaxBulk)] {
-		e, faults := in.Events[i].event()
-		if len(faults) > 0 {
-			all = append(all, under("/events/"+strconv.Itoa(i), append(faults, e.Violations()...))...)
-		}
-		events[i] = e
-	}
-	if all != nil {
-		return answer{}, invalid(all...)
+	events, err := in.events()
+	if err != nil {
+		return answer{}, err
 	}
 	written, err := s.registry.RecordEvents(c.ctx, c.by, events)
 	bodies := make([]recordedBody, len(written))
@@ -138,15 +129,33 @@ func (s *Server) recordEvents(c *call) (answer, error) {
 	return answer{status: http.StatusCreated, body: bodies}, err
 }
 
-// under are the faults of a value that stands below a pointer.
-func under(pointer string, faults []registry.Violation) []registry.Violation {
-	for i := range faults {
-		faults[i].Pointer = pointer + faults[i].Pointer
+// events translates the events. If a fault is found here, all that could be found further on are told, too. Of more events than are allowed the
+// rest is looked at no further.
+func (in bulkRequest) events() ([]registry.AuditEvent, error) {
+	events := make([]registry.AuditEvent, len(in.Events))
+	var all []registry.Violation
+	found := false
+	for i := range in.Events[:min(len(in.Events), registry.MaxBulk)] {
+		if in.Events[i] == nil {
+			found = true
+			all = append(all, registry.Violation{Pointer: "/events/" + strconv.Itoa(i), Message: "must be an object"})
+			continue
+		}
+		e, faults := in.Events[i].event()
+		found = found || len(faults) > 0
+		for _, fault := range append(faults, e.Violations()...) {
+			fault.Pointer = "/events/" + strconv.Itoa(i) + fault.Pointer
+			all = append(all, fault)
+		}
+		events[i] = e
 	}
-	return faults
+	if found {
+		return nil, invalid(all...)
+	}
+	return events, nil
 }
 
-// event translates the body. What is there without its id cannot be told from what is absent further on, so those faults are found here.
+// event translates the body, and finds the faults that cannot be told from absence further on.
 func (in eventRequest) event() (registry.AuditEvent, []registry.Violation) {
 	e := registry.AuditEvent{
 		Action: in.Action, CRUD: registry.CRUD(in.CRUD), Actor: in.Actor.party(), Target: in.Target.party(), SourceIP: in.SourceIP,
@@ -170,21 +179,15 @@ func (in eventRequest) event() (registry.AuditEvent, []registry.Violation) {
 			e.GroupName = ""
 		}
 	}
-	if in.Actor.empty() {
-		fault("/actor/id", "is required")
-	}
-	if in.Target.empty() {
-		fault("/target/id", "is required")
-	}
 	return e, faults
 }
-
-// empty tells whether a party is there and says nothing.
-func (p *partyRequest) empty() bool { return p != nil && reflect.DeepEqual(*p, partyRequest{}) }
 
 func (p *partyRequest) party() registry.Party {
 	if p == nil {
 		return registry.Party{}
+	}
+	if p.Fields == nil && p.ID == "" {
+		p.Fields = map[string]wireText{} // so that one without any member is not taken for absent
 	}
 	return registry.Party{ID: p.ID, Name: p.Name, Href: p.Href, Type: p.Type, Fields: textMap(p.Fields)}
 }

@@ -142,7 +142,7 @@ func TestAudit_refusedInOneOrder(t *testing.T) {
 			for _, e := range p.Errors {
 				order = append(order, *e.Pointer)
 			}
-			wantEqual(t, "the order", order, []string{"/group/id", "/actor/id", "/target/id"})
+			wantEqual(t, "the order", order, []string{"/group/id", "/action", "/crud", "/actor/id", "/target/id"})
 		}
 	})
 }

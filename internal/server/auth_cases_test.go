@@ -198,8 +198,9 @@ var routeCases = map[string]routeCase{
 	}},
 	"POST /v1/internal/api-keys/verify": {"verify", false, aimsOfVerify},
 
-	"POST /v1/audit": {"append audit", false, aimsOfRecord},
-	"GET /v1/audit":  {"query audit", false, aimsOfAudit},
+	"POST /v1/audit":      {"append audit", false, aimsOfRecord("/v1/audit", func(event object) object { return event })},
+	"POST /v1/audit/bulk": {"append audit", false, aimsOfRecord("/v1/audit/bulk", func(event object) object { return object{"events": []object{event}} })},
+	"GET /v1/audit":       {"query audit", false, aimsOfAudit},
 	"GET /v1/audit/{id}": {"query audit", false, func(g *ground) []aim {
 		aims := each(g, http.StatusOK, func(s side) request { return fetch(join("/v1/audit", s.event)) })
 		return append(aims, aim{platform, fetch(join("/v1/audit", g.platform)), http.StatusOK, http.StatusNotFound})
@@ -246,15 +247,17 @@ func aimsOfVerify(g *ground) []aim {
 	}
 }
 
-func aimsOfRecord(g *ground) []aim {
-	report := func(group any) request {
-		return jsonRequest("/v1/audit", object{"action": "document.share", "crud": "u", "is_anonymous": true, "group": group})
+func aimsOfRecord(path string, body func(event object) object) func(g *ground) []aim {
+	return func(g *ground) []aim {
+		report := func(group any) request {
+			return jsonRequest(path, body(object{"action": "document.share", "crud": "u", "is_anonymous": true, "group": group}))
+		}
+		aims := each(g, http.StatusCreated, func(s side) request { return report(object{"id": s.tenant}) })
+		for i := range aims {
+			aims[i].missing = http.StatusBadRequest // a report about nobody is a wrong one
+		}
+		return append(aims, aim{platform, report(nil), http.StatusCreated, 0})
 	}
-	aims := each(g, http.StatusCreated, func(s side) request { return report(object{"id": s.tenant}) })
-	for i := range aims {
-		aims[i].missing = http.StatusBadRequest // a report about nobody is a wrong one
-	}
-	return append(aims, aim{platform, report(nil), http.StatusCreated, 0})
 }
 
 func aimsOfAudit(g *ground) []aim {

@@ -81,6 +81,15 @@ func mutations(s stage) map[string]mutation {
 			event:   "document.share",
 			fail:    []request{jsonRequest("/v1/audit", event(nobody)), jsonRequest("/v1/audit", object{"action": "a", "crud": "c"})},
 		},
+		"POST /v1/audit/bulk": {
+			succeed: jsonRequest("/v1/audit/bulk", object{"events": []object{event(s.active)}}),
+			event:   "document.share",
+			fail: []request{
+				jsonRequest("/v1/audit/bulk", object{"events": []object{event(s.active), event(nobody)}}),
+				jsonRequest("/v1/audit/bulk", object{"events": []object{event(s.active), {"action": "a", "crud": "c"}}}),
+				jsonRequest("/v1/audit/bulk", object{"events": []object{}}),
+			},
+		},
 	}
 }
 

@@ -76,11 +76,11 @@ func TestExamples(t *testing.T) {
 				t.Parallel()
 				status, want := exampleAnswer(t, o, name)
 				r := exampleRequest(o, body)
-				if items, isPage := want.(map[string]any)["items"]; isPage {
-					r.target = newQuery(r.target).set("limit", len(items.([]any))).String()
+				if page, is := want.(map[string]any); is && page["items"] != nil {
+					r.target = newQuery(r.target).set("limit", len(page["items"].([]any))).String()
 				}
 				got := exampleServer(t).call(r).want(status)
-				if want.(map[string]any) != nil {
+				if want != nil {
 					wantEqual(t, "the answer", as[any](masked(got)), as[any](masked(&reply{t: t, body: mustJSON(want)})))
 				}
 			})
@@ -110,7 +110,7 @@ func exampleAnswer(t *testing.T, o operation, name string) (int, any) {
 		}
 		media := ref.Value.Content["application/json"]
 		if media == nil || len(media.Examples) == 0 {
-			return status, map[string]any(nil)
+			return status, nil
 		}
 		for key, example := range media.Examples {
 			if key == name || name == "" {

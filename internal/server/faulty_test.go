@@ -103,6 +103,13 @@ func (t faultyTx) InsertEvent(ctx context.Context, e registry.AuditEvent) error 
 	return t.Tx.InsertEvent(ctx, e)
 }
 
+func (t faultyTx) Tenant(ctx context.Context, id uuid.UUID) (registry.Tenant, error) {
+	if err := t.f.fault("Tx.Tenant"); err != nil {
+		return registry.Tenant{}, err
+	}
+	return t.Tx.Tenant(ctx, id)
+}
+
 func (t faultyTx) InsertEvents(ctx context.Context, events []registry.AuditEvent) error {
 	if err := t.f.fault("InsertEvent"); err != nil {
 		return err

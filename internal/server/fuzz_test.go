@@ -33,7 +33,7 @@ func wantRefusal(t *testing.T, err error, codes ...string) {
 
 // bodies are the requests that a body can become.
 func bodies() []any {
-	return []any{&tenantRequest{}, &wishRequest{}, &keyRequest{}, &verifyRequest{}, &eventRequest{}}
+	return []any{&tenantRequest{}, &wishRequest{}, &keyRequest{}, &verifyRequest{}, &eventRequest{}, &bulkRequest{}}
 }
 
 // decodeInto reads a body as a handler does.
@@ -56,7 +56,7 @@ func FuzzDecode(f *testing.F) {
 				f.Fatalf("nothing takes %s", good)
 			}
 			f.Add(good)
-			for _, bad := range badTexts(good) {
+			for _, bad := range badTexts(good, maxBody) {
 				if len(bad.text) < 1000 {
 					f.Add(bad.text)
 				}
