@@ -5,3 +5,10 @@ var (
 	ChainHash    = func(e AuditEvent) string { return sum(e.canonical()) }
 	RetracedHash = AuditEvent.retracedHash
 )
+
+// Waiting is how many requests to append wait for the transaction of others.
+func Waiting(s *Service) int {
+	s.appender.mu.Lock()
+	defer s.appender.mu.Unlock()
+	return len(s.appender.waiting)
+}

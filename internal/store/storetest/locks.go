@@ -28,6 +28,17 @@ func locks(t *testing.T, s suite) {
 		excludeEachOther(w, map[string]locker{"LockAPIKey": lock, "UpdateAPIKey": update})
 	})
 	s.test(t, "the audit lock is one for all groups", oneAuditLock)
+	s.test(t, "of one idempotency key exclude each other, of two do not", func(w *world) {
+		one, two := newHash(), newHash()
+		claim := func(key registry.Hash) locker {
+			return func(ctx context.Context, tx registry.Tx) error { _, err := tx.Claim(ctx, key); return err }
+		}
+		excludeEachOther(w, map[string]locker{"Claim": claim(one)})
+		holder := w.begin()
+		w.must(claim(one)(w.ctx, holder))
+		w.waitsIfOneWriter(claim(two))
+		holder.commit()
+	})
 	s.test(t, "a tenant that is locked can be held, and written about", holdsBesideLock)
 	s.test(t, "of different tenants", func(w *world) {
 		one, two := minimalTenant("one"), minimalTenant("two")

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store, o Options) {
 		{"APIKeys", apiKeys},
 		{"KeyFacts", keyFacts},
 		{"Audit", audit},
+		{"AuditAppend", auditAppend},
 		{"AuditQueries", auditQueries},
 		{"AuditOrder", auditOrder},
 		{"Transactions", transactions},

@@ -111,6 +111,8 @@ func everyRead(ctx context.Context, r registry.Reader) map[string]error {
 		"APIKeys":         only(r.APIKeys(ctx, id, uuid.Nil, 9)),
 		"CountAPIKeys":    only(r.CountAPIKeys(ctx, id)),
 		"KeyFacts":        only(r.KeyFacts(ctx, newHash(), "")),
+		"ManyKeyFacts":    only(r.ManyKeyFacts(ctx, []registry.KeyLookup{{Hash: newHash()}})),
+		"Request":         only(r.Request(ctx, id)),
 		"Event":           only(r.Event(ctx, id)),
 		"Events":          only(r.Events(ctx, registry.AuditQuery{Limit: 9})),
 	}
@@ -122,6 +124,7 @@ func everyWrite(ctx context.Context, tx registry.Tx) map[string]func() error {
 	return map[string]func() error{
 		"LockTenant":        func() error { _, err := tx.LockTenant(ctx, id); return err },
 		"HoldTenant":        func() error { return tx.HoldTenant(ctx, id) },
+		"HoldTenants":       func() error { _, err := tx.HoldTenants(ctx, []uuid.UUID{id}); return err },
 		"InsertTenant":      func() error { return tx.InsertTenant(ctx, minimalTenant("slug")) },
 		"UpdateTenant":      func() error { return tx.UpdateTenant(ctx, minimalTenant("slug")) },
 		"InsertProduct":     func() error { return tx.InsertProduct(ctx, minimalProduct("key")) },
@@ -131,7 +134,12 @@ func everyWrite(ctx context.Context, tx registry.Tx) map[string]func() error {
 		"InsertAPIKey":      func() error { return tx.InsertAPIKey(ctx, minimalKey(id)) },
 		"UpdateAPIKey":      func() error { return tx.UpdateAPIKey(ctx, minimalKey(id)) },
 		"AuditHead":         func() error { _, err := tx.AuditHead(ctx, id); return err },
-		"InsertEvent":       func() error { return tx.InsertEvent(ctx, placed(minimalEvent(uuid.Nil), registry.AuditHead{})) },
+		"AuditHeads":        func() error { _, err := tx.AuditHeads(ctx, []uuid.UUID{id}, []registry.Hash{newHash()}); return err },
+		"Claim":             func() error { _, err := tx.Claim(ctx, newHash()); return err },
+		"InsertEvents": func() error {
+			return tx.InsertEvents(ctx, []registry.AuditEvent{placed(minimalEvent(uuid.Nil), registry.AuditHead{})})
+		},
+		"InsertEvent": func() error { return tx.InsertEvent(ctx, placed(minimalEvent(uuid.Nil), registry.AuditHead{})) },
 	}
 }
 
