@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres"
@@ -21,19 +23,20 @@ import (
 const (
 	deadlockDetected = "40P01"
 	stressWorkers    = 16
-	stressTime       = 3 * time.Second
 )
+
+var stressTime = flag.Duration("stress", 3*time.Second, "how long the workers of TestLockOrder work")
 
 // TestLockOrder has workers on two replicas change few tenants in every way that there is: nobody deadlocks, nothing fails but
 // what the rules refuse, and each change has its place in the log.
 func TestLockOrder(t *testing.T) {
 	t.Parallel()
 	s := newStress(t)
-	s.run(t, stressTime, nil)
+	s.run(t, *stressTime, nil)
 	for what, n := range s.refused {
 		t.Logf("%6d refused: %s", n, what)
 	}
-	t.Logf("%6d changes, %.0f a second", s.changes.Load(), float64(s.changes.Load())/stressTime.Seconds())
+	t.Logf("%6d changes, %.0f a second", s.changes.Load(), float64(s.changes.Load())/(*stressTime).Seconds())
 	if n := s.codes.count(deadlockDetected); n > 0 {
 		t.Errorf("%d deadlocks", n)
 	}
@@ -70,6 +73,7 @@ func TestLockOrderBroken(t *testing.T) {
 type stress struct {
 	stores   []*postgres.Store
 	services []*registry.Service
+	admin    *pgxpool.Pool // deletes tenants
 	codes    codes
 	tenants  []uuid.UUID
 	keys     chan uuid.UUID // not revoked
@@ -90,6 +94,10 @@ func newStress(t *testing.T) *stress {
 		s.stores = append(s.stores, store)
 		s.services = append(s.services, registry.New(store, registry.Options{}))
 	}
+	admin, err := pgxpool.New(t.Context(), dsn)
+	must(t, err)
+	t.Cleanup(admin.Close)
+	s.admin = admin
 	for i := range 5 {
 		must(t, s.changed(s.services[0].CreateProduct(t.Context(), operator, registry.Product{
 			Key: fmt.Sprintf("product-%d", i), Name: "n", Audience: registry.Public, Requestable: true, TrialDays: 1,
@@ -162,8 +170,10 @@ func (s *stress) one(ctx context.Context, on *registry.Service) error {
 	tenant := s.tenants[rand.IntN(len(s.tenants))]
 	wish := registry.ProductWish{TenantID: tenant, Product: fmt.Sprintf("product-%d", rand.IntN(5))}
 	switch rand.IntN(10) {
-	case 0, 1, 2:
+	case 0, 1:
 		return s.record(ctx, on, tenant)
+	case 2:
+		return s.bulk(ctx, on, tenant)
 	case 3:
 		return s.record(ctx, on, uuid.Nil)
 	case 4, 5:
@@ -196,6 +206,48 @@ func (s *stress) record(ctx context.Context, on *registry.Service, group uuid.UU
 	return s.changed(on.RecordEvent(ctx, operator, registry.AuditEvent{GroupID: group, Action: "stress.append", CRUD: registry.Create, IsAnonymous: true}))
 }
 
+// bulk reports a few events of several groups at once, twice with the same idempotency key: they count once.
+func (s *stress) bulk(ctx context.Context, on *registry.Service, groups ...uuid.UUID) error {
+	events := []registry.AuditEvent{}
+	for i, group := range append(groups, s.tenants[0], uuid.Nil) {
+		events = append(events, registry.AuditEvent{GroupID: group, Action: fmt.Sprintf("stress.bulk%d", i), CRUD: registry.Create, IsAnonymous: true})
+	}
+	key := uuid.NewString()
+	var errs [2]error
+	var both sync.WaitGroup
+	for i := range errs {
+		both.Go(func() {
+			by := operator
+			by.Idempotency = &registry.Idempotency{Key: key}
+			_, err := s.services[i].RecordEvents(ctx, by, events)
+			if errs[i] = err; err == nil && !by.Repeated() {
+				s.changes.Add(int64(len(events)))
+			}
+		})
+	}
+	both.Wait()
+	return worse(errs[0], errs[1])
+}
+
+// end deletes a tenant in SQL while others report about it and make it keys.
+func (s *stress) end(ctx context.Context, on *registry.Service, tenant uuid.UUID) error {
+	var deleted error
+	var all sync.WaitGroup
+	errs := make([]error, 3)
+	all.Go(func() { _, deleted = s.admin.Exec(ctx, `DELETE FROM tenants WHERE id = $1`, tenant) })
+	all.Go(func() { errs[0] = s.record(ctx, on, tenant) })
+	all.Go(func() { errs[1] = s.bulk(ctx, on, tenant) })
+	all.Go(func() {
+		_, _, err := on.CreateAPIKey(ctx, operator, registry.NewAPIKey{TenantID: tenant, Name: "n"})
+		errs[2] = s.changed(nil, err)
+	})
+	all.Wait()
+	if deleted != nil {
+		return fmt.Errorf("delete: %w", deleted)
+	}
+	return worse(worse(errs[0], errs[1]), errs[2])
+}
+
 // life has two rivals bring a new tenant from its beginning to its end. A failure goes before a refusal.
 func (s *stress) life(ctx context.Context, on *registry.Service) error {
 	tenant, err := s.newTenant(ctx, on)
@@ -210,7 +262,13 @@ func (s *stress) life(ctx context.Context, on *registry.Service) error {
 		})
 	}
 	rivals.Wait()
-	return worse(errs[0], errs[1])
+	if err := worse(errs[0], errs[1]); err != nil {
+		var refusal *registry.Error
+		if !errors.As(err, &refusal) {
+			return err
+		}
+	}
+	return s.end(ctx, on, tenant.ID)
 }
 
 // checkLog reads the whole log: it has one event for each change, and in each group every one follows the one before.
