@@ -58,7 +58,17 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 		return unusable{err}
 	}
 	defer stopAuth()
-	api := newAPI(cfg, store, who, tel)
+	lost, err := tel.Counter("registry.security_events.lost", "Security events that could not be written to the audit log.")
+	if err != nil {
+		return err
+	}
+	service := registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version})
+	guard := registry.NewGuard(service, func(err error) {
+		lost()
+		log.Error("a security event is lost", "error", err)
+	})
+	defer guard.Close()
+	api := newAPI(cfg, service, guard, who, tel)
 	listener, err := listen(cfg.Addr)
 	if err != nil {
 		return err
@@ -80,10 +90,11 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	return drain(api, web, cfg.DrainDelay, log)
 }
 
-func newAPI(cfg config.Config, store registry.Store, who auth.Authenticator, tel *telemetry.Telemetry) *server.Server {
+func newAPI(
+	cfg config.Config, service *registry.Service, guard *registry.Guard, who auth.Authenticator, tel *telemetry.Telemetry,
+) *server.Server {
 	return server.New(server.Config{
-		Registry: registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version}),
-		Auth:     who, AuthMode: cfg.AuthMode, RateLimit: cfg.RateLimit, TrustedProxies: cfg.TrustedProxies,
+		Registry: service, Guard: guard, Auth: who, AuthMode: cfg.AuthMode, RateLimit: cfg.RateLimit, TrustedProxies: cfg.TrustedProxies,
 		Logger: tel.Logger(), Wrap: tel.Wrap, Version: version,
 	})
 }

@@ -217,6 +217,7 @@ func (s *Server) audit(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	s.guard.Read(c.by, q.GroupID)
 	p := page[eventBody]{Items: make([]eventBody, len(found.Items))}
 	for i, e := range found.Items {
 		p.Items[i] = eventOf(e)
@@ -234,6 +235,9 @@ func (s *Server) auditEvent(c *call) (answer, error) {
 		return answer{}, err
 	}
 	e, err := s.registry.Event(c.ctx, c.by, id)
+	if err == nil {
+		s.guard.Read(c.by, &e.GroupID)
+	}
 	return answer{status: http.StatusOK, body: eventOf(e)}, err
 }
 

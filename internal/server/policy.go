@@ -60,8 +60,12 @@ func (s *Server) caller(p policy, r *http.Request) (registry.Caller, error) {
 	if !p.unlimited && !s.limits.principal(who.ID) {
 		return by, tooMany
 	}
-	if by.Scope, err = s.scope(ctx, p, r, who); err != nil {
+	var missing string
+	if by.Scope, missing, err = s.scope(ctx, p, who); err != nil {
 		return by, err
+	}
+	if missing != "" {
+		return by, s.deny(r, by, missing)
 	}
 	by.OnBehalfOf, err = onBehalfOf(r.Header, who)
 	return by, err
@@ -74,6 +78,7 @@ func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, 
 	var refused *auth.Refused
 	switch {
 	case errors.As(err, &refused):
+		s.guard.Refused(registry.Caller{SourceIP: address, RequestID: x.requestID}, x.route, refused.Reason)
 		if !s.limits.failure(address) {
 			return who, tooMany
 		}
@@ -86,9 +91,16 @@ func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, 
 	return who, err
 }
 
-// scope is what the caller's roles reach on a route, all of them together. Why a caller is refused is for the log only.
-func (s *Server) scope(ctx context.Context, p policy, r *http.Request, who auth.Principal) (registry.Scope, error) {
-	var scope registry.Scope
+// deny refuses a caller who may not call the route. Why is for the logs only.
+func (s *Server) deny(r *http.Request, by registry.Caller, reason string) error {
+	x := exchangeOf(r)
+	s.guard.Denied(by, x.route, reason)
+	s.log.WarnContext(x.ctx, "caller refused", "reason", reason, "principal", by.Actor.ID, "azp", by.Actor.Fields["azp"], "route", x.route, "request_id", x.requestID)
+	return edgeProblem("forbidden", "The caller may not do this.")
+}
+
+// scope is what the caller's roles reach on a route, all of them together; if that is nothing, missing says why.
+func (s *Server) scope(ctx context.Context, p policy, who auth.Principal) (scope registry.Scope, missing string, err error) {
 	granted, reason := false, "it has none of the roles that the route is for"
 	for _, role := range p.roles {
 		if !who.Has(role) {
@@ -96,7 +108,7 @@ func (s *Server) scope(ctx context.Context, p policy, r *http.Request, who auth.
 		}
 		missing, err := s.grant(ctx, &scope, role, who)
 		if err != nil {
-			return scope, err
+			return scope, "", err
 		}
 		if missing == "" {
 			granted = true
@@ -104,12 +116,10 @@ func (s *Server) scope(ctx context.Context, p policy, r *http.Request, who auth.
 			reason = missing
 		}
 	}
-	if !granted {
-		x := exchangeOf(r)
-		s.log.WarnContext(x.ctx, "caller refused", "reason", reason, "principal", who.ID, "azp", who.AZP, "route", x.route, "request_id", x.requestID)
-		return scope, edgeProblem("forbidden", "The caller may not do this.")
+	if granted {
+		reason = ""
 	}
-	return scope, nil
+	return scope, reason, nil
 }
 
 // grant widens the scope by what a role reaches. If that is nothing it says what is missing, in a sentence for an administrator.

@@ -14,6 +14,7 @@ import (
 type Config struct {
 	Registry *registry.Service
 	Auth     auth.Authenticator
+	Guard    *registry.Guard                 // writes security events; nil for none
 	AuthMode string                          // shown as X-Auth-Mode on every answer if it is "dev"
 	Logger   *slog.Logger                    // slog.Default if nil
 	Wrap     func(http.Handler) http.Handler // put directly around the mux, for telemetry; nil for none
@@ -31,6 +32,7 @@ type Config struct {
 type Server struct {
 	registry       *registry.Service
 	auth           auth.Authenticator
+	guard          *registry.Guard
 	authMode       string
 	limits         limits
 	trustedProxies int
@@ -46,7 +48,7 @@ func New(c Config) *Server { return newServer(c, routes) }
 
 func newServer(c Config, table []route) *Server {
 	s := &Server{
-		registry: c.Registry, auth: c.Auth, authMode: c.AuthMode, limits: newLimits(c.RateLimit), trustedProxies: c.TrustedProxies,
+		registry: c.Registry, auth: c.Auth, guard: c.Guard, authMode: c.AuthMode, limits: newLimits(c.RateLimit), trustedProxies: c.TrustedProxies,
 		log: c.Logger, version: c.Version, callTimeout: c.CallTimeout,
 	}
 	if s.log == nil {

@@ -123,6 +123,12 @@ func (t *Telemetry) ObservePool(pool *pgxpool.Pool) error {
 	return otelpgx.RecordStats(pool, otelpgx.WithStatsMeterProvider(t.metrics), otelpgx.WithStatsAttributes(name))
 }
 
+// Counter makes a counter, and returns the function that adds one to it. It costs nothing if metrics are off.
+func (t *Telemetry) Counter(name, description string) (func(), error) {
+	counter, err := t.metrics.Meter("github.com/breakpilot/tenant-registry").Int64Counter(name, metric.WithDescription(description))
+	return func() { counter.Add(context.Background(), 1) }, err
+}
+
 // Shutdown sends what is waiting and stops. It returns when all is sent or when ctx ends, whichever is first, and its error
 // says what was not delivered. The logger still writes to LogOutput afterwards. A second call does nothing.
 func (t *Telemetry) Shutdown(ctx context.Context) error {

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/breakpilot/tenant-registry/internal/auth"
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// watchedBy is a second server on a client's store that takes dev identities and writes security events; the function stops the writing and
+// returns the events, as "action target".
+func watchedBy(api *client) (*client, func() []eventBody) {
+	api.t.Helper()
+	guard := registry.NewGuard(api.registry, func(err error) { api.t.Errorf("a security event is lost: %v", err) })
+	server := startServer(api.t, api.store, registry.Options{Now: api.clock.now}, Config{Auth: auth.NewDev(false), AuthMode: "dev", Guard: guard})
+	return server, func() []eventBody {
+		guard.Close()
+		return slices.DeleteFunc(api.events(), func(e eventBody) bool {
+			return !slices.Contains([]string{"token.refuse", "function.deny", "audit.read", "audit.export"}, e.Action)
+		})
+	}
+}
+
+// TestGuard_events asserts what is written about whom, in the platform's chain and nowhere else.
+func TestGuard_events(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		api.own("acme", organization)
+		mine := api.tenant("globex")
+		server, stop := watchedBy(api)
+		as := func(identity string, r request) request { return r.bearer(identity) }
+		log := fetch("/v1/audit?tenant_id=" + mine.ID.String())
+		for range 3 {
+			server.send(as("nobody-at-all", fetch("/v1/catalog"))).want(http.StatusUnauthorized)
+			server.send(as("dev-portal", fetch("/v1/audit"))).want(http.StatusForbidden)
+			server.send(as("dev-tenant:globex", log)).want(http.StatusOK)
+			server.send(as("dev-operator", log)).want(http.StatusOK)
+			server.send(as("dev-operator", fetch("/v1/audit"))).want(http.StatusOK)
+			server.send(as("dev-operator", fetch("/v1/audit?tenant_id=00000000-0000-0000-0000-000000000000"))).want(http.StatusOK)
+		}
+		server.send(as("dev-tenant:acme", log)).want(http.StatusNotFound) // which read nothing
+		got := []string{}
+		for _, e := range stop() {
+			actor := "nobody"
+			if e.Actor != nil {
+				actor = e.Actor.ID
+			}
+			target := ""
+			if e.Target != nil {
+				target = e.Target.ID
+			}
+			got = append(got, e.Action+" "+actor+" "+target)
+			if e.Group != nil || *e.Component != "tenant-registry" || e.Emitter != nil {
+				t.Errorf("%s is of group %v, component %v", e.Action, e.Group, e.Component)
+			}
+		}
+		wantEqual(t, "the security events", got, []string{
+			"token.refuse nobody ", "function.deny dev-portal ", "audit.read dev-tenant:globex " + mine.ID.String(),
+			"audit.read dev-operator " + mine.ID.String(), "audit.read dev-operator all", "audit.read dev-operator platform",
+		})
+	})
+}
