@@ -91,6 +91,7 @@ func (s *Service) RecordEvent(ctx context.Context, by Caller, e AuditEvent) (Aud
 	if err != nil {
 		return AuditEvent{}, err
 	}
+	s.tail.wake()
 	return written, nil
 }
 

@@ -69,6 +69,7 @@ const (
 	CodeAlreadyEntitled   = "already_entitled"
 	CodeNotRequestable    = "not_requestable"
 	CodeTooManyKeys       = "too_many_keys"
+	CodeNoCheckpoints     = "no_checkpoints"
 )
 
 // Error is a refusal that the caller may be told in full: it holds no value of the input and nothing of the store.
