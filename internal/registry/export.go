@@ -44,8 +44,8 @@ func (s *Service) Export(ctx context.Context, by Caller, r ExportRange) (*Export
 		return nil, outOfRange("cursor", "must be the next_cursor of an export of this chain")
 	case x.First > head.Seq+1:
 		return nil, outOfRange("from_seq", "must not lie beyond the end of the chain")
-	case r.To > 0 && r.To < x.First:
-		return nil, outOfRange("to_seq", "must not lie before the first event of the export")
+	case r.To > 0 && r.To < x.First-1: // one before it is an export without events: there is no more
+		return nil, outOfRange("to_seq", "must not lie before the beginning of the export")
 	case r.To > 0:
 		x.Last = min(r.To, head.Seq)
 	}

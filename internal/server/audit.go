@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 
@@ -158,7 +159,7 @@ func (s *Server) audit(c *call) (answer, error) {
 		}
 	}
 	list := "audit:" + strconv.FormatBool(q.Ascending) + ":" + scopeName(q.GroupID)
-	q.After = c.query.position(list)
+	q.After = c.query.position(list, math.MaxInt64)
 	if err := c.query.err(); err != nil {
 		return answer{}, err
 	}

@@ -47,7 +47,7 @@ func (s *Server) auditExport(c *call) (answer, error) {
 	part := registry.ExportRange{GroupID: c.query.id("tenant_id"), From: c.query.seq("from_seq"), To: c.query.seq("to_seq")}
 	format := c.query.oneOf("format", "ndjson", "csv")
 	list := "audit-export:" + scopeName(part.GroupID)
-	part.Behind = c.query.position(list)
+	part.Behind = c.query.position(list, maxSeq)
 	if c.query.values.Has("cursor") && c.query.values.Has("from_seq") {
 		c.query.add("from_seq", "must not stand beside cursor")
 	}

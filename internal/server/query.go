@@ -216,10 +216,10 @@ func (q *query) cursor(list string) string {
 	return position
 }
 
-// position reads where a page of this list begins, for lists whose positions are numbers; 0 at the first.
-func (q *query) position(list string) int64 {
+// position reads where a page of this list begins, for lists whose positions are numbers up to most; 0 at the first.
+func (q *query) position(list string, most int64) int64 {
 	text := q.cursor(list)
-	n, ok := wholeNumber(text, 0, maxSeq)
+	n, ok := wholeNumber(text, 0, most)
 	if text != "" && !ok {
 		q.badCursor()
 	}

@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/google/uuid"
@@ -96,6 +97,8 @@ func (db *tables) behind(q registry.AuditQuery) []*row[registry.AuditEvent] {
 		}
 	}
 	switch {
+	case q.Ascending && q.After == math.MaxInt64:
+		return nil
 	case q.Ascending:
 		return log.rows[log.place(&registry.AuditEvent{Pos: q.After + 1, Seq: q.After + 1}):]
 	case q.After == 0:
