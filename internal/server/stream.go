@@ -10,12 +10,10 @@ import (
 // writeTime is how long a client may take to read one part of a long answer, or an answer that it waited for.
 const writeTime = 30 * time.Second
 
-// unhurried lifts the limits of the listener for a route that has limits of its own. A deadline for reading would end the request
-// when it passes, though there is nothing left to be read.
+// unhurried lifts the listener's limit on how long an answer takes, for a route that has limits of its own. That on reading has ended
+// with the request.
 func unhurried(w http.ResponseWriter) {
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Time{}) // where there is no connection there is no limit
-	_ = rc.SetWriteDeadline(time.Time{})
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // where there is no connection there is no limit
 }
 
 // within limits how long what is written next may take.
