@@ -1,5 +1,6 @@
 // Command server runs the tenant registry: `tenant-registry` serves the API, `tenant-registry healthcheck [PATH]` asks a running one
-// on this machine, `tenant-registry seed` fills an empty development database with sample data.
+// on this machine, `tenant-registry seed` fills an empty development database with sample data, `tenant-registry audit` verifies an
+// export of the audit log and makes keys for its checkpoints.
 //
 // Exit codes: 0 it ended as asked, 1 it failed (one sentence on standard error says why and what to do next), 2 the
 // arguments or the environment are not usable.
@@ -37,6 +38,9 @@ func untilSignal() context.Context {
 const usage = `usage: tenant-registry                     serve the API
        tenant-registry healthcheck [PATH]  ask the server on this machine; PATH is /healthz unless given
        tenant-registry seed                put sample data into an empty development database
+       tenant-registry audit verify FILE [-key VERIFIERKEY [-checkpoint NOTEFILE]]
+                                           verify an export (NDJSON) of the audit log; - is standard input
+       tenant-registry audit keygen [NAME] make a key for AUDIT_SIGNING_KEY, and its verifier key
 `
 
 // run is the program with the operating system as its arguments; it returns the exit code.
@@ -52,6 +56,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return fail(stderr, healthcheck(ctx, args[1:], getenv))
 	case command == "seed" && len(args) == 1:
 		return fail(stderr, seed(ctx, getenv, stdout))
+	case command == "audit":
+		return auditCommand(args[1:], os.Stdin, stdout, stderr)
 	case command == "help" || command == "-h" || command == "--help":
 		fmt.Fprint(stdout, usage)
 		return 0

@@ -24,7 +24,7 @@ const (
 )
 
 // limits are how long one connection may take for its header, the whole request, the answer, and to begin the next request. A
-// handler has its own deadline, which is shorter than write.
+// handler has its own deadline, which is shorter than write, or lifts these and sets its own.
 type limits struct{ header, read, write, idle time.Duration }
 
 var usualLimits = limits{header: 5 * time.Second, read: 15 * time.Second, write: 30 * time.Second, idle: 2 * time.Minute}
@@ -32,6 +32,10 @@ var usualLimits = limits{header: 5 * time.Second, read: 15 * time.Second, write:
 // serve runs the API until ctx ends, and then drains it.
 func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error {
 	cfg, err := config.Load(getenv)
+	if err != nil {
+		return unusable{err}
+	}
+	signer, err := checkpointSigner(cfg.AuditSigning)
 	if err != nil {
 		return unusable{err}
 	}
@@ -62,7 +66,7 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	if err != nil {
 		return err
 	}
-	service := registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version})
+	service := registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version, Signer: signer})
 	guard := registry.NewGuard(service, func(err error) {
 		lost()
 		log.Error("a security event is lost", "error", err)

@@ -23,6 +23,7 @@ type Config struct {
 	DatabaseURL    Secret // empty: the in-memory store
 	MaxConns       int    // of the pool
 	MaxKeys        int    // unrevoked API keys per tenant
+	AuditSigning   Secret // of checkpoints; empty: there are none
 	DrainDelay     time.Duration
 	LogLevel       slog.Level
 	LogFormat      string
@@ -58,6 +59,7 @@ var Variables = []Variable{
 	{"DATABASE_URL", "", "Postgres DSN; empty means the in-memory store"},
 	{"DB_MAX_CONNS", "10", "connections to Postgres, 1 to 1000; one more is kept for `/readyz`"},
 	{"MAX_KEYS_PER_TENANT", "10000", "API keys of a tenant that are not revoked"},
+	{"AUDIT_SIGNING_KEY", "", "signs checkpoints of the audit log, as `tenant-registry audit keygen` makes it; empty means none"},
 	{"DRAIN_DELAY", "1s", "how long `/readyz` answers 503 before the listener closes on SIGTERM, at most 1m"},
 	{"ADMIN_ADDR", "", "address of `/metrics` (Prometheus) and `/debug/pprof/`; empty means neither"},
 	{"LOG_LEVEL", "info", "one of `debug`, `info`, `warn`, `error`"},
@@ -78,6 +80,7 @@ func Load(getenv func(string) string) (Config, error) {
 		DatabaseURL:    r.dsn("DATABASE_URL"),
 		MaxConns:       r.number("DB_MAX_CONNS", 1, 1000),
 		MaxKeys:        r.number("MAX_KEYS_PER_TENANT", 1, 1_000_000),
+		AuditSigning:   Secret(r.getenv("AUDIT_SIGNING_KEY")),
 		DrainDelay:     r.duration("DRAIN_DELAY", time.Minute),
 		LogLevel:       levels[r.oneOf("LOG_LEVEL", "debug", "info", "warn", "error")],
 	}

@@ -63,6 +63,7 @@ func (s *Service) record(ctx context.Context, by Caller, events []AuditEvent, at
 	if err := s.appender.append(ctx, s.store, r); err != nil {
 		return nil, err
 	}
+	s.tail.wake()
 	if by.Idempotency != nil {
 		by.Idempotency.Repeated = r.repeated
 	}

@@ -2,13 +2,10 @@ package registry
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/netip"
 	"regexp"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -212,75 +209,6 @@ func (e AuditEvent) placed(head AuditHead) AuditEvent {
 	return e
 }
 
-// AuditQuery selects events. Empty filters select everything; all given must match.
-type AuditQuery struct {
-	GroupID       *uuid.UUID // one tenant's chain, in the order of seq; nil: the whole log, in the order of pos
-	Ascending     bool       // oldest first
-	After         int64      // the seq (or pos) behind which the page begins, in its order; 0: from the beginning
-	Limit         int
-	Action        string // exactly this action
-	Area          string // any action whose first segment this is
-	ActorID       string
-	TargetID      string
-	CorrelationID string
-	IsFailure     *bool
-}
-
-// Position is the place of an event in the order of the query.
-func (q AuditQuery) Position(e AuditEvent) int64 {
-	if q.GroupID != nil {
-		return e.Seq
-	}
-	return e.Pos
-}
-
-// AuditPage is one page of the log.
-type AuditPage struct {
-	Items []AuditEvent
-	More  bool  // there is a next page, if only later
-	Next  int64 // behind which position it begins
-}
-
-// Audit reads a page of the log. In ascending order there is always a next page, which may be empty now: that is how to follow
-// the log, and it skips nothing.
-func (s *Service) Audit(ctx context.Context, by Caller, q AuditQuery) (AuditPage, error) {
-	if err := by.Scope.audit(q.GroupID); err != nil {
-		return AuditPage{}, err
-	}
-	limit := q.Limit
-	q.Limit++ // one more tells whether there are more
-	events, err := s.store.Events(ctx, q)
-	if err != nil {
-		return AuditPage{}, err
-	}
-	if len(events) == 0 && q.GroupID != nil && *q.GroupID != uuid.Nil {
-		if err := s.knownGroup(ctx, *q.GroupID); err != nil {
-			return AuditPage{}, err
-		}
-	}
-	page := AuditPage{Items: events, More: q.Ascending, Next: q.After}
-	if len(events) > limit {
-		page.Items, page.More = events[:limit], true
-	}
-	if len(page.Items) > 0 {
-		page.Next = q.Position(page.Items[len(page.Items)-1])
-	}
-	return page, nil
-}
-
-// knownGroup refuses a group that is neither a tenant nor has ever had an event: a deleted tenant's log stays readable.
-func (s *Service) knownGroup(ctx context.Context, id uuid.UUID) error {
-	_, unknown := s.store.Tenant(ctx, id)
-	if !errors.Is(unknown, ErrNotFound) {
-		return unknown
-	}
-	events, err := s.store.Events(ctx, AuditQuery{GroupID: &id, Limit: 1})
-	if err != nil || len(events) > 0 {
-		return err
-	}
-	return inParameter(notFound(CodeTenantNotFound, "tenant"), "tenant_id")
-}
-
 // Event reads one event by its id.
 func (s *Service) Event(ctx context.Context, by Caller, id uuid.UUID) (AuditEvent, error) {
 	e, err := s.store.Event(ctx, id)
@@ -291,18 +219,4 @@ func (s *Service) Event(ctx context.Context, by Caller, id uuid.UUID) (AuditEven
 		return AuditEvent{}, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeEventNotFound, "audit event")})
 	}
 	return e, nil
-}
-
-// ActionFilter reads the text of an action filter, "a.b" or "a.*", into q. A '*' stands only behind the first segment.
-func (q *AuditQuery) ActionFilter(text string) error {
-	area, isArea := strings.CutSuffix(text, ".*")
-	switch {
-	case isArea && actionPattern.MatchString(area) && !strings.Contains(area, ".") && utf8.RuneCountInString(area) <= MaxID:
-		q.Area = area
-	case !isArea && actionPattern.MatchString(text) && len(text) <= MaxID:
-		q.Action = text
-	default:
-		return fmt.Errorf("must be an action, or its first segment and '.*'")
-	}
-	return nil
 }

@@ -41,6 +41,7 @@ type canonicalEvent struct {
 	Emitter       *canonicalParty   `json:"emitter,omitzero"`
 	Hash          string            `json:"hash"`
 	PrevChainHash string            `json:"prev_chain_hash"`
+	ChainHash     string            `json:"chain_hash,omitzero"` // not part of what is hashed
 }
 
 type canonicalGroup struct {
@@ -57,18 +58,27 @@ type canonicalParty struct {
 }
 
 // canonical is the event in canonical JSON (RFC 8785), without pos, which never leaves the service, and without chain_hash.
-func (e AuditEvent) canonical() []byte {
+func (e AuditEvent) canonical() []byte { return e.canonicalWith("") }
+
+// canonicalWith is the event in canonical JSON with a chain_hash, unless that is empty.
+func (e AuditEvent) canonicalWith(chainHash string) []byte {
 	c := canonicalEvent{
 		ID: e.ID.String(), Seq: e.Seq, Action: e.Action, CRUD: e.CRUD, Actor: e.Actor.canonical(), Target: e.Target.canonical(),
 		SourceIP: e.SourceIP, Description: e.Description, IsFailure: e.IsFailure, IsAnonymous: e.IsAnonymous, Fields: e.Fields,
 		Component: e.Component, Version: e.Version, ExternalID: e.ExternalID, Metadata: e.Metadata,
 		Created: FormatTime(e.Created), Received: FormatTime(e.Received),
 		CorrelationID: e.CorrelationID, Emitter: Party{ID: e.EmitterID, Name: e.EmitterName}.canonical(), Hash: e.Hash, PrevChainHash: e.PrevChainHash,
+		ChainHash: chainHash,
 	}
 	if e.GroupID != uuid.Nil {
 		c.Group = &canonicalGroup{ID: e.GroupID.String(), Name: e.GroupName}
 	}
-	text, err := json.Marshal(c)
+	return canonicalJSON(c)
+}
+
+// canonicalJSON writes a value in canonical JSON (RFC 8785).
+func canonicalJSON(v any) []byte {
+	text, err := json.Marshal(v)
 	if err == nil {
 		err = (*jsontext.Value)(&text).Canonicalize()
 	}

@@ -72,6 +72,7 @@ const (
 	CodeAlreadyEntitled   = "already_entitled"
 	CodeNotRequestable    = "not_requestable"
 	CodeTooManyKeys       = "too_many_keys"
+	CodeNoCheckpoints     = "no_checkpoints"
 
 	CodeIdempotencyMismatch = "idempotency_mismatch"
 )

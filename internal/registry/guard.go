@@ -194,5 +194,10 @@ func (g *Guard) enqueue(e AuditEvent) bool {
 
 // appendOwn appends an event of this service's own that belongs to no change.
 func (s *Service) appendOwn(ctx context.Context, e AuditEvent) error {
-	return s.appender.append(ctx, s.store, &appending{events: []AuditEvent{e}, at: func(int) string { return "" }, done: make(chan struct{})})
+	r := &appending{events: []AuditEvent{e}, at: func(int) string { return "" }, done: make(chan struct{})}
+	err := s.appender.append(ctx, s.store, r)
+	if err == nil {
+		s.tail.wake()
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // Service holds the use cases. It is safe for concurrent use.
@@ -19,7 +21,10 @@ type Service struct {
 	maxKeys int
 	version string
 
-	appender appender
+	callTimeout time.Duration
+	signer      note.Signer
+	tail        *tail
+	appender    appender
 }
 
 // Options are what a Service can be told; every zero value has a default.
@@ -27,6 +32,9 @@ type Options struct {
 	Now     func() time.Time // the clock; time.Now
 	MaxKeys int              // unrevoked API keys per tenant; 10,000
 	Version string           // of the program, recorded in the events it writes; empty
+	// CallTimeout bounds each call of the store by a use case that makes many and goes on for long (Follow, Export); 5 s.
+	CallTimeout time.Duration
+	Signer      note.Signer // signs checkpoints of the audit log; nil: there are none
 }
 
 // DefaultMaxKeys is how many unrevoked API keys a tenant may have unless Options say otherwise.
@@ -40,7 +48,11 @@ func New(store Store, o Options) *Service {
 	if o.MaxKeys == 0 {
 		o.MaxKeys = DefaultMaxKeys
 	}
-	return &Service{store: store, now: o.Now, maxKeys: o.MaxKeys, version: o.Version}
+	return &Service{
+		store: store, now: o.Now, maxKeys: o.MaxKeys, version: o.Version,
+		callTimeout: cmp.Or(o.CallTimeout, 5*time.Second), signer: o.Signer,
+		tail: newTail(store.NewestPos, cmp.Or(o.CallTimeout, 5*time.Second)),
+	}
 }
 
 // Caller is on whose behalf a use case runs. Its Actor becomes the actor of the events that the use case writes, and every use case
@@ -111,6 +123,7 @@ func change[T any](ctx context.Context, s *Service, by Caller, fn func(tx Tx, no
 		var none T
 		return none, err
 	}
+	s.tail.wake()
 	return result, nil
 }
 

@@ -143,9 +143,14 @@ type APIKeyWriter interface {
 type AuditReader interface {
 	// Event returns ErrNotFound if there is none with this id.
 	Event(ctx context.Context, id uuid.UUID) (AuditEvent, error)
-	// Events returns up to q.Limit events that match q, in its order. An event is never before one that could be read earlier:
-	// ascending order from the last position read is a tail that skips nothing.
-	Events(ctx context.Context, q AuditQuery) ([]AuditEvent, error)
+	// Events looks, in the order of q and from behind q.After, at the events of its group (of all if it names none) that its driving
+	// filter selects, and returns those that match the others too. It ends when it has q.Limit of them or has looked at q.Bound(). An
+	// event is never before one that could be read earlier: ascending order from the position examined is a tail that skips nothing.
+	Events(ctx context.Context, q AuditQuery) (AuditRows, error)
+	// NewestPos is the Pos of the newest event of the whole log; 0 if there is none.
+	NewestPos(ctx context.Context) (int64, error)
+	// AuditChain is where a group's chain stands; of a group without events the zero ChainHead.
+	AuditChain(ctx context.Context, group uuid.UUID) (ChainHead, error)
 }
 
 // AuditWriter appends to the audit log.

@@ -117,9 +117,9 @@ func (w *world) tx(fn func(registry.Tx) error) {
 // log is the whole audit log, oldest first.
 func (w *world) log() []registry.AuditEvent {
 	w.t.Helper()
-	events, err := w.store.Events(w.ctx, registry.AuditQuery{Ascending: true, Limit: 100_000})
+	rows, err := w.store.Events(w.ctx, registry.AuditQuery{Ascending: true, Limit: registry.MaxExamined})
 	w.must(err)
-	return events
+	return rows.Items
 }
 
 // last is the newest event.

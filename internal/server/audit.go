@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 
@@ -197,23 +198,21 @@ func (s *Server) audit(c *call) (answer, error) {
 		GroupID: c.query.id("tenant_id"), Ascending: c.query.oneOf("order", "desc", "asc") == "asc", Limit: c.query.limit(),
 		ActorID: c.query.text("actor_id", registry.MaxID), TargetID: c.query.text("target_id", registry.MaxID),
 		CorrelationID: c.query.text("correlation_id", registry.MaxID), IsFailure: c.query.flag("is_failure"),
+		CRUD: registry.CRUD(c.query.oneOf("crud", "", "c", "r", "u", "d")), CreatedFrom: c.query.time("created_from"),
+		CreatedBefore: c.query.time("created_before"),
 	}
+	wait := c.query.wait(q.Ascending)
 	if c.query.values.Has("action") {
 		if err := q.ActionFilter(c.query.values.Get("action")); err != nil {
 			c.query.add("action", err.Error())
 		}
 	}
 	list := "audit:" + strconv.FormatBool(q.Ascending) + ":" + scopeName(q.GroupID)
-	if position := c.query.cursor(list); position != "" {
-		var err error
-		if q.After, err = strconv.ParseInt(position, 10, 64); err != nil || q.After < 0 {
-			c.query.badCursor()
-		}
-	}
+	q.After = c.query.position(list, math.MaxInt64)
 	if err := c.query.err(); err != nil {
 		return answer{}, err
 	}
-	found, err := s.registry.Audit(c.ctx, c.by, q)
+	found, err := s.registry.Follow(c.ctx, c.by, q, wait)
 	if err != nil {
 		return answer{}, err
 	}

@@ -205,6 +205,9 @@ var routeCases = map[string]routeCase{
 		aims := each(g, http.StatusOK, func(s side) request { return fetch(join("/v1/audit", s.event)) })
 		return append(aims, aim{platform, fetch(join("/v1/audit", g.platform)), http.StatusOK, http.StatusNotFound})
 	}},
+	"GET /v1/audit/chain":      {"query audit", false, aimsOfChain("/v1/audit/chain")},
+	"GET /v1/audit/checkpoint": {"query audit", false, aimsOfChain("/v1/audit/checkpoint")},
+	"GET /v1/audit/export":     {"query audit", false, aimsOfChain("/v1/audit/export")},
 }
 
 func aimsByID(step, method string) func(g *ground) []aim {
@@ -264,6 +267,15 @@ func aimsOfAudit(g *ground) []aim {
 	aims := inQuery("/v1/audit")(g)
 	aims[3].object = platform // the nil UUID
 	return append(aims, aim{whole, fetch("/v1/audit"), http.StatusOK, http.StatusBadRequest})
+}
+
+// aimsOfChain name no chain at last, which means the platform's.
+func aimsOfChain(path string) func(g *ground) []aim {
+	return func(g *ground) []aim {
+		aims := inQuery(path)(g)
+		aims[3].object = platform // the nil UUID
+		return append(aims, aim{platform, fetch(path), http.StatusOK, http.StatusBadRequest})
+	}
 }
 
 // A case without a route is a mistake, too.

@@ -43,7 +43,7 @@ func guarded(api *client, c Config) (*client, *identities) {
 	api.t.Helper()
 	who := &identities{known: map[string]auth.Principal{}}
 	c.Auth = who
-	return startServer(api.t, api.store, registry.Options{Now: api.clock.now}, c), who
+	return startServer(api.t, api.store, registry.Options{Now: api.clock.now, Signer: testSigner}, c), who
 }
 
 // by is a request with the credential of a principal.

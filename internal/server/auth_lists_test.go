@@ -19,6 +19,7 @@ func pagedLists(tenant uuid.UUID) map[string][]string {
 		"GET /v1/catalog":      {"/v1/catalog?tenant_id=" + id, "catalog:" + id},
 		"GET /v1/api-keys":     {"/v1/api-keys?tenant_id=" + id, "api-keys:" + id},
 		"GET /v1/audit":        {"/v1/audit?order=asc&tenant_id=" + id, "audit:true:" + id},
+		"GET /v1/audit/export": {"/v1/audit/export?to_seq=1&tenant_id=" + id, "audit-export:" + id},
 	}
 }
 

@@ -66,6 +66,9 @@ func lists(api *client) []string {
 // cursorOf reads one item of a list and returns the cursor behind it.
 func cursorOf(api *client, list string) string {
 	api.t.Helper()
+	if strings.HasPrefix(list, "/v1/audit/export?") {
+		return api.exported(list).trailer["next_cursor"].(string)
+	}
 	p := as[page[object]](api.get(newQuery(list).set("limit", 1).String()).want(http.StatusOK))
 	if p.NextCursor == nil || len(p.Items) != 1 {
 		api.t.Fatalf("%s has no second page", list)

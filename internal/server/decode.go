@@ -225,12 +225,17 @@ func (m *wireTime) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if err != nil {
 		return err
 	}
-	at, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil || !timePattern.MatchString(s) {
+	at, ok := parseTime(s)
+	if !ok {
 		return inputError(timeRule)
 	}
 	m.Time = &at
 	return nil
+}
+
+func parseTime(s string) (time.Time, bool) {
+	at, err := time.Parse(time.RFC3339Nano, s)
+	return at, err == nil && timePattern.MatchString(s)
 }
 
 func readString(d *jsontext.Decoder, rule string) (string, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -25,12 +26,14 @@ type call struct {
 	maxBody int
 }
 
-// answer is what a handler has to say. Body nil means no body; raw is written as it is under contentType.
+// answer is what a handler has to say. Body nil means no body; raw is written as it is under contentType, and so is what stream writes.
 type answer struct {
 	status      int
 	body        any
 	raw         []byte
-	contentType string // of raw
+	stream      func(io.Writer) error // each write is sent at once
+	contentType string                // of raw and stream
+	filename    string                // under which a browser keeps what stream writes
 	location    string
 	etag        string
 	cache       string // Cache-Control; no-store if empty
@@ -47,18 +50,24 @@ func (s *Server) endpoint(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r)
 		x.route, x.ctx = rt.method+" "+rt.path, r.Context()
-		a, err := s.answer(rt, may, r)
-		if err != nil {
-			s.writeError(w, r, err)
-			return
+		a, err := s.answer(rt, may, w, r)
+		if rt.has(slow) {
+			within(w, writeTime)
 		}
-		s.write(w, r, a)
+		switch {
+		case err != nil:
+			s.writeError(w, r, err)
+		case a.stream != nil:
+			s.stream(w, r, a)
+		default:
+			s.write(w, r, a)
+		}
 	})
 }
 
 // answer asks in this order: who is it, may they, is the query well formed, is the body there; and only then the handler, whose
 // deadline begins when the client has said everything.
-func (s *Server) answer(rt route, may policy, r *http.Request) (answer, error) {
+func (s *Server) answer(rt route, may policy, w http.ResponseWriter, r *http.Request) (answer, error) {
 	by, err := s.caller(may, r)
 	if err != nil {
 		return answer{}, err
@@ -78,7 +87,9 @@ func (s *Server) answer(rt route, may policy, r *http.Request) (answer, error) {
 	if rt.event != "" {
 		ctx = context.WithoutCancel(ctx)
 	}
-	if !rt.has(slow) {
+	if rt.has(slow) {
+		unhurried(w)
+	} else {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.callTimeout)
 		defer cancel()

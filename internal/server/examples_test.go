@@ -29,7 +29,7 @@ var (
 // exampleServer has the sample data and what the examples name besides.
 func exampleServer(t *testing.T) *client {
 	t.Helper()
-	api := newClient(t, memory.New(), registry.Options{})
+	api := newClient(t, memory.New(), registry.Options{Signer: testSigner})
 	api.examples()
 	return api
 }

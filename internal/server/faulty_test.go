@@ -71,8 +71,16 @@ func (f faulty) Event(ctx context.Context, id uuid.UUID) (registry.AuditEvent, e
 	return read(f, "Event", func() (registry.AuditEvent, error) { return f.Store.Event(ctx, id) })
 }
 
-func (f faulty) Events(ctx context.Context, q registry.AuditQuery) ([]registry.AuditEvent, error) {
-	return read(f, "Events", func() ([]registry.AuditEvent, error) { return f.Store.Events(ctx, q) })
+func (f faulty) Events(ctx context.Context, q registry.AuditQuery) (registry.AuditRows, error) {
+	return read(f, "Events", func() (registry.AuditRows, error) { return f.Store.Events(ctx, q) })
+}
+
+func (f faulty) NewestPos(ctx context.Context) (int64, error) {
+	return read(f, "NewestPos", func() (int64, error) { return f.Store.NewestPos(ctx) })
+}
+
+func (f faulty) AuditChain(ctx context.Context, group uuid.UUID) (registry.ChainHead, error) {
+	return read(f, "AuditChain", func() (registry.ChainHead, error) { return f.Store.AuditChain(ctx, group) })
 }
 
 func (f faulty) Ping(ctx context.Context) (registry.StoreStatus, error) {

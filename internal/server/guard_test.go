@@ -39,6 +39,10 @@ func TestGuard_events(t *testing.T) {
 			server.send(as("dev-operator", fetch("/v1/audit"))).want(http.StatusOK)
 			server.send(as("dev-operator", fetch("/v1/audit?tenant_id=00000000-0000-0000-0000-000000000000"))).want(http.StatusOK)
 		}
+		for _, format := range []string{"ndjson", "csv"} {
+			server.send(as("dev-operator", fetch("/v1/audit/export?tenant_id="+mine.ID.String()+"&format="+format))).want(http.StatusOK)
+			server.send(as("dev-operator", fetch("/v1/audit/chain?tenant_id="+mine.ID.String()))).want(http.StatusOK)
+		}
 		server.send(as("dev-tenant:acme", log)).want(http.StatusNotFound) // which read nothing
 		got := []string{}
 		for _, e := range stop() {
@@ -58,6 +62,7 @@ func TestGuard_events(t *testing.T) {
 		wantEqual(t, "the security events", got, []string{
 			"token.refuse nobody ", "function.deny dev-portal ", "audit.read dev-tenant:globex " + mine.ID.String(),
 			"audit.read dev-operator " + mine.ID.String(), "audit.read dev-operator all", "audit.read dev-operator platform",
+			"audit.export dev-operator " + mine.ID.String(), "audit.export dev-operator " + mine.ID.String(),
 		})
 	})
 }

@@ -30,6 +30,7 @@ var problems = map[string]problemKind{
 	"product_not_found":      {404, "Product not found", "Check the product's key against GET /v1/catalog."},
 	"api_key_not_found":      {404, "API key not found", "Check the key's id; it is not the key itself."},
 	"audit_event_not_found":  {404, "Audit event not found", "Check the event's id."},
+	"no_checkpoints":         {404, "No checkpoints", "Set AUDIT_SIGNING_KEY; tenant-registry audit keygen makes a key."},
 	"method_not_allowed":     {405, "Method not allowed", "Use one of the methods that Allow names."},
 	"slug_taken":             {409, "Slug taken", "Choose another slug; a tenant keeps its slug for as long as it exists."},
 	"keycloak_org_id_taken":  {409, "Organisation taken", "One Keycloak organisation belongs to one tenant."},

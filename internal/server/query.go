@@ -2,10 +2,12 @@ package server
 
 import (
 	"cmp"
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -117,16 +119,71 @@ func (q *query) limit() int {
 	return n
 }
 
-// oneOf reads a parameter that has a few values; the first is meant if it is absent.
+// oneOf reads a parameter that has a few values; the first, which may be empty and is no value then, is meant if it is absent.
 func (q *query) oneOf(name string, values ...string) string {
 	if !q.values.Has(name) {
 		return values[0]
 	}
-	value := q.values.Get(name)
-	if !slices.Contains(values, value) {
-		q.add(name, "must be one of "+strings.Join(values, ", "))
+	value, allowed := q.values.Get(name), values
+	if values[0] == "" {
+		allowed = values[1:]
+	}
+	if !slices.Contains(allowed, value) {
+		q.add(name, "must be one of "+strings.Join(allowed, ", "))
 	}
 	return value
+}
+
+// wait reads for how long to wait for an event, in whole seconds, which only a tail can.
+func (q *query) wait(tail bool) time.Duration {
+	if !q.values.Has("wait") {
+		return 0
+	}
+	most := int64(registry.MaxWait / time.Second)
+	seconds, ok := wholeNumber(q.values.Get("wait"), 0, most)
+	switch {
+	case !ok:
+		q.add("wait", fmt.Sprintf("must be a whole number from 0 to %d", most))
+	case !tail:
+		q.add("wait", "must stand beside order=asc")
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// maxSeq bounds a place in the log: beyond it JSON has no whole numbers.
+const maxSeq = 1 << 53
+
+// seq reads an optional place in a chain; 0 if it is absent.
+func (q *query) seq(name string) int64 {
+	if !q.values.Has(name) {
+		return 0
+	}
+	n, ok := wholeNumber(q.values.Get(name), 1, maxSeq)
+	if !ok {
+		q.add(name, "must be a whole number from 1 on")
+	}
+	return n
+}
+
+// wholeNumber reads a number in its one form.
+func wholeNumber(text string, least, most int64) (int64, bool) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil && n >= least && n <= most && text == strconv.FormatInt(n, 10)
+}
+
+// time reads an optional time; zero if it is absent.
+func (q *query) time(name string) time.Time {
+	if !q.values.Has(name) {
+		return time.Time{}
+	}
+	at, ok := parseTime(q.values.Get(name))
+	switch {
+	case !ok:
+		q.add(name, timeRule)
+	case at.UTC().Year() < 1970 || at.UTC().Year() > 9999:
+		q.add(name, "must lie in the years 1970 to 9999")
+	}
+	return at
 }
 
 // flag reads an optional true or false; nil if it is absent.
@@ -157,6 +214,16 @@ func (q *query) cursor(list string) string {
 		q.badCursor()
 	}
 	return position
+}
+
+// position reads where a page of this list begins, for lists whose positions are numbers up to most; 0 at the first.
+func (q *query) position(list string, most int64) int64 {
+	text := q.cursor(list)
+	n, ok := wholeNumber(text, 0, most)
+	if text != "" && !ok {
+		q.badCursor()
+	}
+	return n
 }
 
 func (q *query) badCursor() {

@@ -54,9 +54,14 @@ var routes = []route{
 
 	{"POST", "/v1/audit", "operator portal keys:verify audit:write", "", "*", "unlimited", (*Server).recordEvent},
 	{"POST", "/v1/audit/bulk", "operator portal keys:verify audit:write", "", "*", "unlimited bulky", (*Server).recordEvents},
-	{"GET", "/v1/audit", "operator tenant-admin", "tenant_id order limit cursor action actor_id target_id correlation_id is_failure", "", "", (*Server).audit},
+	{"GET", "/v1/audit", "operator tenant-admin", auditParams, "", "slow", (*Server).audit},
 	{"GET", "/v1/audit/{id}", "operator tenant-admin", "", "", "", (*Server).auditEvent},
+	{"GET", "/v1/audit/chain", "operator tenant-admin", "tenant_id", "", "", (*Server).auditChain},
+	{"GET", "/v1/audit/checkpoint", "operator tenant-admin", "tenant_id", "", "", (*Server).auditCheckpoint},
+	{"GET", "/v1/audit/export", "operator tenant-admin", "tenant_id format from_seq to_seq cursor", "", "slow", (*Server).auditExport},
 }
+
+const auditParams = "tenant_id order limit cursor wait action actor_id target_id correlation_id is_failure crud created_from created_before"
 
 // Routes lists the routes in the order of the table, each as "METHOD /path" with its parameters in braces, as OpenAPI writes them.
 func Routes() []string {

@@ -68,5 +68,9 @@ func newServer(c Config, table []route) *Server {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// Drain makes /readyz answer 503 from now on, so that no new traffic is sent here; everything else goes on.
-func (s *Server) Drain() { s.draining.Store(true) }
+// Drain makes /readyz answer 503 from now on, so that no new traffic is sent here, and answers whoever waits for events, now or later,
+// at once; everything else goes on.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.registry.EndWaits()
+}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/breakpilot/tenant-registry/internal/auth"
 	"github.com/breakpilot/tenant-registry/internal/registry"
@@ -108,6 +110,25 @@ func eachStoreWith(t *testing.T, o registry.Options, test func(t *testing.T, api
 // The clock of a test begins here.
 var start = time.Date(2026, 3, 2, 9, 30, 0, 0, time.UTC)
 
+// testSigner signs the checkpoints of servers that have a key, and testVerifier verifies them.
+var testSigner, testVerifier = newTestKey()
+
+func newTestKey() (note.Signer, note.Verifier) {
+	private, public, err := registry.NewSigningKey("test")
+	if err != nil {
+		panic(err)
+	}
+	signer, err := registry.NewSigner(private)
+	if err != nil {
+		panic(err)
+	}
+	verifier, err := registry.NewVerifier(public)
+	if err != nil {
+		panic(err)
+	}
+	return signer, verifier
+}
+
 // testVersion is what servers in tests say they are.
 const testVersion = "v1.0.0"
 
@@ -172,7 +193,7 @@ func startServer(t *testing.T, store registry.Store, o registry.Options, c Confi
 	if o.Now == nil {
 		o.Now = api.clock.now
 	}
-	o.Version = testVersion
+	o.Version, o.CallTimeout = testVersion, cmp.Or(c.CallTimeout, patience)
 	api.registry = registry.New(store, o)
 	c.Registry, c.Version = api.registry, testVersion
 	c.Logger = slog.New(slog.NewJSONHandler(api.log, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/google/uuid"
@@ -21,27 +22,70 @@ func (r reader) Event(ctx context.Context, id uuid.UUID) (registry.AuditEvent, e
 	})
 }
 
-// Events implements registry.AuditReader.
-func (r reader) Events(ctx context.Context, q registry.AuditQuery) ([]registry.AuditEvent, error) {
+// Events implements registry.AuditReader. There are no indexes: what the driving filter passes over costs time, and does not count.
+func (r reader) Events(ctx context.Context, q registry.AuditQuery) (registry.AuditRows, error) {
+	found := registry.AuditRows{Items: []registry.AuditEvent{}, Examined: q.After}
 	if err := (texts{q.Action, q.Area, q.ActorID, q.TargetID, q.CorrelationID}).check(); err != nil {
-		return nil, err
+		return registry.AuditRows{}, err
 	}
-	return read(ctx, r, func(own bool) ([]registry.AuditEvent, error) {
-		got := []registry.AuditEvent{}
+	driving, narrowing := q.Filters()
+	return read(ctx, r, func(own bool) (registry.AuditRows, error) {
+		examined := 0
 		rows := r.db.behind(q)
 		for i := range rows {
-			if len(got) >= q.Limit {
+			if len(found.Items) >= q.Limit {
 				break
 			}
 			if !q.Ascending {
 				i = len(rows) - 1 - i
 			}
-			if e := rows[i].seen(own); e != nil && matches(q, e) {
-				got = append(got, shownEvent(*e))
+			e := rows[i].seen(own)
+			if e == nil || !registry.MatchesAll(driving, e) {
+				continue
+			}
+			if examined++; examined > q.Bound() {
+				found.Cut = true
+				break
+			}
+			found.Examined = q.Position(*e)
+			if registry.MatchesAll(narrowing, e) {
+				found.Items = append(found.Items, shownEvent(*e))
 			}
 		}
-		return got, nil
+		return found, nil
 	})
+}
+
+// NewestPos implements registry.AuditReader.
+func (r reader) NewestPos(ctx context.Context) (int64, error) {
+	return read(ctx, r, func(own bool) (int64, error) {
+		if e := newest(r.db.log.rows, own); e != nil {
+			return e.Pos, nil
+		}
+		return 0, nil
+	})
+}
+
+// AuditChain implements registry.AuditReader.
+func (r reader) AuditChain(ctx context.Context, group uuid.UUID) (registry.ChainHead, error) {
+	return read(ctx, r, func(own bool) (registry.ChainHead, error) {
+		if chain := r.db.chains[group]; chain != nil {
+			if e := newest(chain.rows, own); e != nil {
+				return registry.ChainHead{Seq: e.Seq, Hash: e.ChainHash}, nil
+			}
+		}
+		return registry.ChainHead{}, nil
+	})
+}
+
+// newest is the last visible event; nil: there is none.
+func newest(rows []*row[registry.AuditEvent], own bool) *registry.AuditEvent {
+	for _, r := range slices.Backward(rows) {
+		if e := r.seen(own); e != nil {
+			return e
+		}
+	}
+	return nil
 }
 
 // behind are the rows of the query's log that come after q.After in its order.
@@ -53,18 +97,14 @@ func (db *tables) behind(q registry.AuditQuery) []*row[registry.AuditEvent] {
 		}
 	}
 	switch {
+	case q.Ascending && q.After == math.MaxInt64:
+		return nil
 	case q.Ascending:
 		return log.rows[log.place(&registry.AuditEvent{Pos: q.After + 1, Seq: q.After + 1}):]
 	case q.After == 0:
 		return log.rows
 	}
 	return log.rows[:log.place(&registry.AuditEvent{Pos: q.After, Seq: q.After})]
-}
-
-func matches(q registry.AuditQuery, e *registry.AuditEvent) bool {
-	is := func(filter, value string) bool { return filter == "" || filter == value }
-	return is(q.Action, e.Action) && is(q.Area, e.Area()) && is(q.ActorID, e.Actor.ID) && is(q.TargetID, e.Target.ID) &&
-		is(q.CorrelationID, e.CorrelationID) && (q.IsFailure == nil || *q.IsFailure == e.IsFailure)
 }
 
 // AuditHead implements registry.AuditWriter. The audit lock is the writer slot.

@@ -21,7 +21,7 @@ func TestLateCommitter(t *testing.T) {
 	read := func() (ids []uuid.UUID) {
 		events, err := store.Events(t.Context(), tail)
 		must(t, err)
-		for _, e := range events {
+		for _, e := range events.Items {
 			ids, tail.After = append(ids, e.ID), e.Pos
 		}
 		return ids
@@ -87,8 +87,8 @@ func TestEventCannotBeWritten(t *testing.T) {
 	must(t, err)
 	events, err := store.Events(t.Context(), registry.AuditQuery{GroupID: &tenant.ID, Limit: 10})
 	must(t, err)
-	if len(events) != 2 || events[0].Action != "tenant.activate" || events[0].Seq != 2 {
-		t.Errorf("the log has %d events: %+v", len(events), events)
+	if len(events.Items) != 2 || events.Items[0].Action != "tenant.activate" || events.Items[0].Seq != 2 {
+		t.Errorf("the log has %d events: %+v", len(events.Items), events)
 	}
 }
 
@@ -132,7 +132,7 @@ func TestAppendOnly(t *testing.T) {
 	admin.run(`DELETE FROM tenants`)
 	events, err := store.Events(t.Context(), registry.AuditQuery{GroupID: &tenant.ID, Limit: 10})
 	must(t, err)
-	if len(events) != 1 || events[0].ID != e.ID || events[0].GroupID != tenant.ID {
+	if len(events.Items) != 1 || events.Items[0].ID != e.ID || events.Items[0].GroupID != tenant.ID {
 		t.Errorf("after its tenant's end the log has %+v", events)
 	}
 	if n := value[int64](admin, `SELECT count(*) FROM audit_log WHERE tenant_id IS NULL`); n != 1 {

@@ -219,8 +219,8 @@ func TestLostCommit(t *testing.T) {
 			p.mu.Unlock()
 			events, err := store.Events(t.Context(), registry.AuditQuery{Limit: 10})
 			must(t, err)
-			if len(events) != 1 {
-				t.Errorf("%d events, want the one", len(events))
+			if len(events.Items) != 1 {
+				t.Errorf("%d events, want the one", len(events.Items))
 			}
 			must(t, appendOne(t.Context(), store))
 		})

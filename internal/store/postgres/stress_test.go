@@ -279,10 +279,10 @@ func (s *stress) checkLog(t *testing.T) {
 	for {
 		page, err := s.stores[0].Events(t.Context(), q)
 		must(t, err)
-		if len(page) == 0 {
+		if len(page.Items) == 0 {
 			break
 		}
-		for _, e := range page {
+		for _, e := range page.Items {
 			before, known := last[e.GroupID]
 			if !known {
 				before.ChainHash = strings.Repeat("0", 64)

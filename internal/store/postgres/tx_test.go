@@ -97,7 +97,7 @@ func TestPanic(t *testing.T) {
 	leave()
 	events, err := store.Events(t.Context(), registry.AuditQuery{Limit: 1})
 	must(t, err)
-	if len(events) != 0 {
+	if len(events.Items) != 0 {
 		t.Error("the event of a transaction that panicked is there")
 	}
 	must(t, appendOne(t.Context(), store))

@@ -37,8 +37,9 @@ func (w *world) events(q registry.AuditQuery) []registry.AuditEvent {
 	w.Helper()
 	got := []registry.AuditEvent{}
 	for {
-		page, err := w.store.Events(w.ctx, q)
+		rows, err := w.store.Events(w.ctx, q)
 		w.must(err)
+		page := rows.Items
 		if len(page) > q.Limit {
 			w.Errorf("%d events with limit %d", len(page), q.Limit)
 		}

@@ -47,7 +47,7 @@ func manyEvents(w *world) {
 	})
 	got, err := w.store.Events(w.ctx, registry.AuditQuery{Ascending: true, Limit: 9})
 	w.must(err)
-	w.equal(got, []registry.AuditEvent{first, kept(written[0]), kept(written[1]), kept(written[2])})
+	w.equal(got.Items, []registry.AuditEvent{first, kept(written[0]), kept(written[1]), kept(written[2])})
 	// One that breaks a rule takes the others along.
 	for _, spoilt := range []registry.AuditEvent{placed(minimalEvent(newID()), registry.AuditHead{Pos: 5}), written[1]} {
 		w.wantFault(w.tx(func(tx registry.Tx) error {
@@ -56,7 +56,7 @@ func manyEvents(w *world) {
 	}
 	got, err = w.store.Events(w.ctx, registry.AuditQuery{Limit: 9})
 	w.must(err)
-	w.equal(len(got), 4)
+	w.equal(len(got.Items), 4)
 }
 
 func marks(w *world) {

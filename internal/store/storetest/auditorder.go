@@ -79,10 +79,9 @@ func tailOfWriters(w *world) {
 	for finished := false; ; {
 		page, err := w.store.Events(w.ctx, q)
 		w.must(err)
-		log = append(log, page...)
+		log, q.After = append(log, page.Items...), page.Examined
 		switch {
-		case len(page) > 0:
-			q.After = page[len(page)-1].Pos
+		case len(page.Items) > 0:
 		case finished:
 			checkTail(w, log, writers*each)
 			return

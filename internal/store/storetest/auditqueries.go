@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -13,6 +14,7 @@ import (
 func auditQueries(t *testing.T, s suite) {
 	s.test(t, "find what matches, in order, page by page", pagesOfEvents)
 	s.test(t, "begin behind a position, whether it is there or not", pagesBehind)
+	s.test(t, "look at so many events and no more", boundedPages)
 }
 
 func pagesOfEvents(w *world) {
@@ -46,13 +48,78 @@ func pagesBehind(w *world) {
 				q := registry.AuditQuery{GroupID: group, Ascending: ascending, After: after, Limit: 100}
 				got, err := w.store.Events(w.ctx, q)
 				w.must(err)
-				w.equal(got, selected(all, q))
+				w.equal(got.Items, selected(all, q))
 			}
 		}
 	}
 	got, err := w.store.Events(w.ctx, registry.AuditQuery{Limit: 0})
 	w.must(err)
-	w.equal(got, []registry.AuditEvent{})
+	w.equal(got.Items, []registry.AuditEvent{})
+}
+
+// driving are queries with the one filter that selects what is looked at, by the fixed order of the filters.
+func driving(q registry.AuditQuery) registry.AuditQuery {
+	alone := registry.AuditQuery{GroupID: q.GroupID, Ascending: q.Ascending, After: q.After}
+	switch {
+	case q.CorrelationID != "":
+		alone.CorrelationID = q.CorrelationID
+	case q.TargetID != "":
+		alone.TargetID = q.TargetID
+	case q.ActorID != "":
+		alone.ActorID = q.ActorID
+	case q.Action != "":
+		alone.Action = q.Action
+	case q.Area != "":
+		alone.Area = q.Area
+	case q.IsFailure != nil && *q.IsFailure:
+		alone.IsFailure = q.IsFailure
+	}
+	return alone
+}
+
+// rowsOf is what a store should answer: of the first events that the driving filter selects, as many as may be looked at, those that
+// match, and how far that was.
+func rowsOf(all []registry.AuditEvent, q registry.AuditQuery) registry.AuditRows {
+	rows := registry.AuditRows{Items: []registry.AuditEvent{}, Examined: q.After}
+	for i, e := range selected(all, driving(q)) {
+		switch {
+		case len(rows.Items) == q.Limit:
+			return rows
+		case i == q.Bound():
+			rows.Cut = true
+			return rows
+		}
+		rows.Items = append(rows.Items, selected([]registry.AuditEvent{e}, q)...)
+		rows.Examined = q.Position(e)
+	}
+	return rows
+}
+
+// boundedPages follows every query to its end, with bounds that it meets, and finds what it finds without.
+func boundedPages(w *world) {
+	all, groups := variedLog(w)
+	for name, filter := range filters(all) {
+		for _, group := range groups {
+			for i, bound := range []int{1, 4, 5, 6, 48} {
+				q := filter
+				q.GroupID, q.Examine, q.Ascending, q.Limit = group, bound, i%2 == 0, 1+i
+				what := fmt.Sprintf("%s, group %v, ascending %v, limit %d, bound %d", name, group, q.Ascending, q.Limit, bound)
+				whole, got := selected(all, q), []registry.AuditEvent{}
+				for more := true; more; {
+					rows, err := w.store.Events(w.ctx, q)
+					w.must(err)
+					if want := rowsOf(all, q); show(rows) != show(want) {
+						w.Fatalf("%s, behind %d:\ngot  %s\nwant %s", what, q.After, show(rows), show(want))
+					}
+					got = append(got, rows.Items...)
+					more, q.After = rows.Cut || len(rows.Items) == q.Limit, rows.Examined
+				}
+				if show(got) != show(whole) {
+					w.Errorf("%s, page by page:\ngot  %s\nwant %s", what, places(got), places(whole))
+				}
+			}
+		}
+	}
 }
 
 // variedLog commits events that differ in everything that a query can ask for, of two tenants and the platform, and returns them
@@ -68,6 +135,8 @@ func variedLog(w *world) ([]registry.AuditEvent, []*uuid.UUID) {
 		e.Target.ID = []string{"u-1", "", "thing"}[i%3]
 		e.CorrelationID = []string{"", "c-1", "c-2", "C-1", "c-1"}[i%5]
 		e.IsFailure = i%8 == 3 || i%9 == 1
+		e.CRUD = []registry.CRUD{registry.Create, registry.Read, registry.Update, registry.Delete, registry.Read}[i%5]
+		e.Created = noon.Add(time.Duration(i*7%48) * time.Microsecond)
 		all = append(all, w.append(e)...)
 	}
 	missing := newID()
@@ -97,6 +166,17 @@ func filters(all []registry.AuditEvent) map[string]registry.AuditQuery {
 		},
 		"unknown": {ActorID: "nobody"},
 		"later":   {After: 5, Area: "area"},
+
+		"crud":                      {CRUD: registry.Read},
+		"crud of an actor":          {CRUD: registry.Update, ActorID: "u-1"},
+		"created from":              {CreatedFrom: noon.Add(20 * time.Microsecond)},
+		"created from a bit later":  {CreatedFrom: noon.Add(20*time.Microsecond + 1)},
+		"created before":            {CreatedBefore: noon.Add(20 * time.Microsecond)},
+		"created before, elsewhere": {CreatedBefore: noon.Add(20*time.Microsecond + 1).In(time.FixedZone("west", -3600))},
+		"created between":           {CreatedFrom: noon.Add(9 * time.Microsecond), CreatedBefore: noon.Add(30 * time.Microsecond), Area: "area"},
+		"created in no time":        {CreatedFrom: noon.Add(9 * time.Microsecond), CreatedBefore: noon.Add(9 * time.Microsecond)},
+		"failures of a kind":        {IsFailure: new(true), CRUD: registry.Read},
+		"successes of a kind":       {IsFailure: new(false), CRUD: registry.Read},
 	}
 }
 
@@ -115,6 +195,9 @@ func selected(all []registry.AuditEvent, q registry.AuditQuery) []registry.Audit
 		case q.TargetID != "" && e.Target.ID != q.TargetID:
 		case q.CorrelationID != "" && e.CorrelationID != q.CorrelationID:
 		case q.IsFailure != nil && e.IsFailure != *q.IsFailure:
+		case q.CRUD != "" && e.CRUD != q.CRUD:
+		case !q.CreatedFrom.IsZero() && e.Created.Before(q.CreatedFrom):
+		case !q.CreatedBefore.IsZero() && !e.Created.Before(q.CreatedBefore):
 		default:
 			found = append(found, e)
 		}

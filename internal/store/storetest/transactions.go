@@ -115,6 +115,8 @@ func everyRead(ctx context.Context, r registry.Reader) map[string]error {
 		"Request":         only(r.Request(ctx, id)),
 		"Event":           only(r.Event(ctx, id)),
 		"Events":          only(r.Events(ctx, registry.AuditQuery{Limit: 9})),
+		"NewestPos":       only(r.NewestPos(ctx)),
+		"AuditChain":      only(r.AuditChain(ctx, id)),
 	}
 }
 
@@ -295,6 +297,8 @@ func snapshot(w *world, r registry.Reader, tenant uuid.UUID, product string) str
 	}
 	see(one(r.Events(w.ctx, registry.AuditQuery{Limit: 100})))
 	see(one(r.Events(w.ctx, registry.AuditQuery{Limit: 100, GroupID: &tenant})))
+	see(one(r.NewestPos(w.ctx)))
+	see(one(r.AuditChain(w.ctx, tenant)))
 	return show(all)
 }
 

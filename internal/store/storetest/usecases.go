@@ -276,6 +276,10 @@ func drawAudit(c *comparison) run {
 		TargetID:      draw(c, "target", "", "", "thing"),
 		CorrelationID: draw(c, "correlation", "", "", "c-1", "request-1"),
 		IsFailure:     draw[*bool](c, "failure", nil, nil, new(true), new(false)),
+		CRUD:          draw[registry.CRUD](c, "crud", "", "", registry.Create, registry.Update),
+		CreatedFrom:   draw(c, "created from", time.Time{}, time.Time{}, c.now, c.now.Add(-time.Hour)),
+		CreatedBefore: draw(c, "created before", time.Time{}, time.Time{}, c.now, c.now.Add(-time.Hour)),
+		Examine:       draw(c, "examine", 0, 0, 1, 3),
 	}
 	whole := drawBool(c, "the whole log")
 	return func(s *side) (any, error) {

@@ -104,7 +104,7 @@ func outputIsCopied(w *world) {
 		scribble(keys)
 		events, err := r.Events(w.ctx, registry.AuditQuery{Limit: 9})
 		w.must(err)
-		see(one(r.Event(w.ctx, events[0].ID)))
+		see(one(r.Event(w.ctx, events.Items[0].ID)))
 		scribble(events)
 	}
 	read(w.store)
