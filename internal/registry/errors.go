@@ -49,6 +49,7 @@ const (
 	NotFound                  // the object does not exist for this caller
 	Conflict                  // the input is fine, the state does not allow it
 	Forbidden                 // the caller may not do this, whatever the object
+	Outdated                  // the object is not in the version that the caller means to change
 )
 
 // Stable codes of refusals, in snake_case; clients branch on them, so they are never renamed.
@@ -69,6 +70,8 @@ const (
 	CodeAlreadyEntitled   = "already_entitled"
 	CodeNotRequestable    = "not_requestable"
 	CodeTooManyKeys       = "too_many_keys"
+	CodeAPIKeyRevoked     = "api_key_revoked"
+	CodePrecondition      = "precondition_failed"
 )
 
 // Error is a refusal that the caller may be told in full: it holds no value of the input and nothing of the store.

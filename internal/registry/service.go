@@ -18,6 +18,7 @@ type Service struct {
 	now     func() time.Time
 	maxKeys int
 	version string
+	uses    *KeyUses
 }
 
 // Options are what a Service can be told; every zero value has a default.
@@ -25,6 +26,7 @@ type Options struct {
 	Now     func() time.Time // the clock; time.Now
 	MaxKeys int              // unrevoked API keys per tenant; 10,000
 	Version string           // of the program, recorded in the events it writes; empty
+	Uses    *KeyUses         // where uses of keys are noted; nowhere
 }
 
 // DefaultMaxKeys is how many unrevoked API keys a tenant may have unless Options say otherwise.
@@ -38,7 +40,7 @@ func New(store Store, o Options) *Service {
 	if o.MaxKeys == 0 {
 		o.MaxKeys = DefaultMaxKeys
 	}
-	return &Service{store: store, now: o.Now, maxKeys: o.MaxKeys, version: o.Version}
+	return &Service{store: store, now: o.Now, maxKeys: o.MaxKeys, version: o.Version, uses: o.Uses}
 }
 
 // Caller is on whose behalf a use case runs. Its Actor becomes the actor of the events that the use case writes, and every use case
