@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 

@@ -33,7 +33,7 @@ func wantRefusal(t *testing.T, err error, codes ...string) {
 
 // bodies are the requests that a body can become.
 func bodies() []any {
-	return []any{&tenantRequest{}, &wishRequest{}, &keyRequest{}, &verifyRequest{}, &eventRequest{}}
+	return []any{&tenantRequest{}, &wishRequest{}, &keyRequest{}, &verifyRequest{}, &eventRequest{}, &keyPatch{}, &rotation{}, &selfRevocation{}}
 }
 
 // decodeInto reads a body as a handler does.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -129,6 +130,14 @@ func (q *query) oneOf(name string, values ...string) string {
 	return value
 }
 
+// choice reads an optional parameter that has a few values; empty if it is absent.
+func (q *query) choice(name string, values ...string) string {
+	if !q.values.Has(name) {
+		return ""
+	}
+	return q.oneOf(name, values...)
+}
+
 // flag reads an optional true or false; nil if it is absent.
 func (q *query) flag(name string) *bool {
 	if !q.values.Has(name) {
@@ -136,6 +145,18 @@ func (q *query) flag(name string) *bool {
 	}
 	set := q.oneOf(name, "true", "false") == "true"
 	return &set
+}
+
+// time reads an optional time of RFC 3339; nil if it is absent.
+func (q *query) time(name string) *time.Time {
+	if !q.values.Has(name) {
+		return nil
+	}
+	at, ok := parseTime(q.values.Get(name))
+	if !ok {
+		q.add(name, timeRule)
+	}
+	return &at
 }
 
 // text reads an optional text of 1 to max characters; empty if it is absent.
