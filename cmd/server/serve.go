@@ -58,7 +58,9 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 		return unusable{err}
 	}
 	defer stopAuth()
-	api := newAPI(cfg, store, who, tel)
+	uses, stopUses := recordUses(store, log)
+	defer stopUses()
+	api := newAPI(cfg, registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version, Uses: uses}), who, tel)
 	listener, err := listen(cfg.Addr)
 	if err != nil {
 		return err
@@ -80,9 +82,24 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	return drain(api, web, cfg.DrainDelay, log)
 }
 
-func newAPI(cfg config.Config, store registry.Store, who auth.Authenticator, tel *telemetry.Telemetry) *server.Server {
+// recordUses writes the times of use of keys in the background until stop is called, which writes what is left.
+func recordUses(store registry.Store, log *slog.Logger) (uses *registry.KeyUses, stop func()) {
+	uses = registry.NewKeyUses(store, registry.KeyUsesOptions{Logger: log})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		uses.Run(ctx)
+	}()
+	return uses, func() {
+		cancel()
+		<-ended
+	}
+}
+
+func newAPI(cfg config.Config, service *registry.Service, who auth.Authenticator, tel *telemetry.Telemetry) *server.Server {
 	return server.New(server.Config{
-		Registry: registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version}),
+		Registry: service,
 		Auth:     who, AuthMode: cfg.AuthMode, RateLimit: cfg.RateLimit, TrustedProxies: cfg.TrustedProxies,
 		Logger: tel.Logger(), Wrap: tel.Wrap, Version: version,
 	})

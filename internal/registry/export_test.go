@@ -4,4 +4,5 @@ package registry
 var (
 	ChainHash    = func(e AuditEvent) string { return sum(e.canonical()) }
 	RetracedHash = AuditEvent.retracedHash
+	NoteUse      = (*KeyUses).note
 )
