@@ -62,11 +62,13 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 		return unusable{err}
 	}
 	defer stopAuth()
+	uses, stopUses := recordUses(store, log)
+	defer stopUses()
 	lost, err := tel.Counter("registry.security_events.lost", "Security events that could not be written to the audit log.")
 	if err != nil {
 		return err
 	}
-	service := registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version, Signer: signer})
+	service := registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version, Signer: signer, Uses: uses})
 	guard := registry.NewGuard(service, func(err error) {
 		lost()
 		log.Error("a security event is lost", "error", err)
@@ -92,6 +94,21 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	case <-ctx.Done():
 	}
 	return drain(api, web, cfg.DrainDelay, log)
+}
+
+// recordUses writes the times of use of keys in the background until stop is called, which writes what is left.
+func recordUses(store registry.Store, log *slog.Logger) (uses *registry.KeyUses, stop func()) {
+	uses = registry.NewKeyUses(store, registry.KeyUsesOptions{Logger: log})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		uses.Run(ctx)
+	}()
+	return uses, func() {
+		cancel()
+		<-ended
+	}
 }
 
 func newAPI(

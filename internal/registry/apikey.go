@@ -68,10 +68,14 @@ func (n NewAPIKey) validate(now time.Time) error {
 		c.productKey("/product", n.Product)
 	}
 	c.scopes("/scopes", n.Scopes)
-	if n.ExpiresAt != nil && (!n.ExpiresAt.After(now) || n.ExpiresAt.Year() > maxYear) {
-		c.add("/expires_at", "must be in the future, and before the year 10000")
-	}
+	c.expiry("/expires_at", n.ExpiresAt, now)
 	return c.err()
+}
+
+func (c *checks) expiry(pointer string, at *time.Time, now time.Time) {
+	if at != nil && (!at.After(now) || at.Year() > maxYear) {
+		c.add(pointer, "must be in the future, and before the year 10000")
+	}
 }
 
 // maxYear is the last that RFC 3339 can write.
@@ -125,6 +129,11 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, n NewAPIKey) (API
 	return k, text, nil
 }
 
+// APIKey reads the record of a key.
+func (s *Service) APIKey(ctx context.Context, by Caller, id uuid.UUID) (APIKey, error) {
+	return readAPIKey(ctx, s.store, by, id)
+}
+
 // readAPIKey reads the record of a key by its id.
 func readAPIKey(ctx context.Context, from Reader, by Caller, id uuid.UUID) (APIKey, error) {
 	k, err := from.APIKey(ctx, id)
@@ -132,9 +141,37 @@ func readAPIKey(ctx context.Context, from Reader, by Caller, id uuid.UUID) (APIK
 		err = ErrNotFound
 	}
 	if err != nil {
-		return APIKey{}, refuse(err, map[error]*Error{ErrNotFound: notFound(CodeAPIKeyNotFound, "API key")})
+		return APIKey{}, refuse(err, unknownKey)
 	}
 	return k, nil
+}
+
+var unknownKey = map[error]*Error{ErrNotFound: notFound(CodeAPIKeyNotFound, "API key")}
+
+// lockKey locks a key's tenant, which may be frozen, and then the key.
+func lockKey(ctx context.Context, tx Tx, by Caller, id uuid.UUID) (Tenant, APIKey, error) {
+	found, err := tx.APIKey(ctx, id)
+	if err == nil && !by.Scope.tenant(found.TenantID) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Tenant{}, APIKey{}, refuse(err, unknownKey)
+	}
+	t, err := tx.LockTenant(ctx, found.TenantID)
+	if err != nil { // a tenant that is gone took its keys along
+		return Tenant{}, APIKey{}, refuse(err, unknownKey)
+	}
+	k, err := tx.LockAPIKey(ctx, id)
+	return t, k, refuse(err, unknownKey)
+}
+
+// lockLivingKey is lockKey for what a revoked key does not take.
+func lockLivingKey(ctx context.Context, tx Tx, by Caller, id uuid.UUID) (Tenant, APIKey, error) {
+	t, k, err := lockKey(ctx, tx, by, id)
+	if err == nil && k.RevokedAt != nil {
+		err = conflict(CodeAPIKeyRevoked, "The key is revoked, for good.")
+	}
+	return t, k, err
 }
 
 // RevokeAPIKey ends a key for good. Revoking one that is revoked changes nothing and leaves no second event. Reason is optional.
@@ -147,47 +184,23 @@ func (s *Service) RevokeAPIKey(ctx context.Context, by Caller, id uuid.UUID, rea
 	if err := c.err(); err != nil {
 		return APIKey{}, err
 	}
-	unknown := map[error]*Error{ErrNotFound: notFound(CodeAPIKeyNotFound, "API key")}
 	return change(ctx, s, by, func(tx Tx, now time.Time) (APIKey, AuditEvent, error) {
-		found, err := tx.APIKey(ctx, id)
+		t, before, err := lockKey(ctx, tx, by, id)
 		if err != nil {
-			return APIKey{}, AuditEvent{}, refuse(err, unknown)
-		}
-		if !by.Scope.tenant(found.TenantID) {
-			return APIKey{}, AuditEvent{}, notFound(CodeAPIKeyNotFound, "API key")
-		}
-		t, err := tx.LockTenant(ctx, found.TenantID)
-		if err != nil { // a tenant that is gone took its keys along
-			return APIKey{}, AuditEvent{}, refuse(err, unknown)
-		}
-		before, err := tx.LockAPIKey(ctx, id)
-		if err != nil {
-			return APIKey{}, AuditEvent{}, refuse(err, unknown)
+			return APIKey{}, AuditEvent{}, err
 		}
 		if before.RevokedAt != nil {
 			return before, AuditEvent{}, errUnchanged
 		}
-		after := before
-		after.RevokedAt, after.RevokedBy, after.RevokeReason, after.UpdatedAt = &now, by.author(), reason, now
-		after.Version++
+		after := before.revoked(by.author(), reason, now)
 		return after, after.event("api_key.revoke", Delete, t, before), tx.UpdateAPIKey(ctx, after)
 	})
 }
 
-// APIKeys returns up to limit keys of a tenant, newest first, that are older than before (the nil UUID: from the newest), and
-// whether there are more.
-func (s *Service) APIKeys(ctx context.Context, by Caller, tenant, before uuid.UUID, limit int) ([]APIKey, bool, error) {
-	if _, err := s.Tenant(ctx, by, tenant); err != nil {
-		return nil, false, inParameter(err, "tenant_id")
-	}
-	keys, err := s.store.APIKeys(ctx, tenant, before, limit+1)
-	if err != nil {
-		return nil, false, err
-	}
-	if len(keys) > limit {
-		return keys[:limit], true, nil
-	}
-	return keys, false, nil
+func (k APIKey) revoked(by, reason string, now time.Time) APIKey {
+	k.RevokedAt, k.RevokedBy, k.RevokeReason, k.UpdatedAt = &now, by, reason, now
+	k.Version++
+	return k
 }
 
 func (k APIKey) event(action string, crud CRUD, t Tenant, before APIKey) AuditEvent {

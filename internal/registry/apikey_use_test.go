@@ -33,9 +33,9 @@ func TestCreateAPIKey(t *testing.T) {
 		t.Errorf("made %+v\nwant %+v", k, want)
 	}
 	scopes[0], k.Scopes[0], *k.ExpiresAt = "changed", "changed", noon
-	stored, more, err := w.s.APIKeys(w.ctx, w.by, acme.ID, uuid.Nil, 10)
+	stored, err := w.keys(acme.ID)
 	w.must(err)
-	if more || len(stored) != 1 || !reflect.DeepEqual(stored[0], want) {
+	if len(stored) != 1 || !reflect.DeepEqual(stored[0], want) {
 		t.Errorf("stored %+v\nwant %+v", stored, want)
 	}
 	e := w.last()
@@ -160,6 +160,12 @@ func TestRevokeAPIKey_edges(t *testing.T) {
 	}
 }
 
+// keys are the newest ten keys of a tenant.
+func (w *world) keys(tenant uuid.UUID) ([]registry.APIKey, error) {
+	page, err := w.s.APIKeys(w.ctx, w.by, registry.KeyQuery{TenantID: tenant, Limit: 10})
+	return page.Keys, err
+}
+
 func TestAPIKeys_pages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -173,15 +179,15 @@ func TestAPIKeys_pages(t *testing.T) {
 		var got []uuid.UUID
 		before := uuid.Nil
 		for range 10 {
-			keys, more, err := w.s.APIKeys(w.ctx, w.by, acme.ID, before, limit)
+			page, err := w.s.APIKeys(w.ctx, w.by, registry.KeyQuery{TenantID: acme.ID, Before: before, Limit: limit})
 			w.must(err)
-			if len(keys) > limit || (more && len(keys) < limit) {
-				t.Fatalf("%d keys of %d, and more is %t", len(keys), limit, more)
+			if len(page.Keys) > limit || (page.Next != uuid.Nil && len(page.Keys) < limit) {
+				t.Fatalf("%d keys of %d, and the next are before %s", len(page.Keys), limit, page.Next)
 			}
-			for _, k := range keys {
+			for _, k := range page.Keys {
 				got = append(got, k.ID)
 			}
-			if before = got[len(got)-1]; !more {
+			if before = page.Next; before == uuid.Nil {
 				break
 			}
 		}
@@ -189,9 +195,9 @@ func TestAPIKeys_pages(t *testing.T) {
 			t.Errorf("pages of %d: %v, want %v", limit, got, want)
 		}
 	}
-	if keys, more, err := w.s.APIKeys(w.ctx, w.by, empty.ID, uuid.Nil, 10); err != nil || more || keys == nil || len(keys) > 0 {
-		t.Errorf("a tenant without keys: %v, %t, %v", keys, more, err)
+	if keys, err := w.keys(empty.ID); err != nil || keys == nil || len(keys) > 0 {
+		t.Errorf("a tenant without keys: %v, %v", keys, err)
 	}
-	_, _, err := w.s.APIKeys(w.ctx, w.by, uuid.New(), uuid.Nil, 10)
+	_, err := w.keys(uuid.New())
 	w.blames(w.refusal(err, registry.NotFound, registry.CodeTenantNotFound), "tenant_id")
 }

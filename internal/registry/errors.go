@@ -52,6 +52,7 @@ const (
 	Conflict                  // the input is fine, the state does not allow it
 	Forbidden                 // the caller may not do this, whatever the object
 	Mismatch                  // the request contradicts an earlier one
+	Outdated                  // the object is not in the version that the caller means to change
 )
 
 // Stable codes of refusals, in snake_case; clients branch on them, so they are never renamed.
@@ -72,6 +73,8 @@ const (
 	CodeAlreadyEntitled   = "already_entitled"
 	CodeNotRequestable    = "not_requestable"
 	CodeTooManyKeys       = "too_many_keys"
+	CodeAPIKeyRevoked     = "api_key_revoked"
+	CodePrecondition      = "precondition_failed"
 	CodeNoCheckpoints     = "no_checkpoints"
 
 	CodeIdempotencyMismatch = "idempotency_mismatch"

@@ -4,6 +4,7 @@ package registry
 var (
 	ChainHash    = func(e AuditEvent) string { return sum(e.canonical()) }
 	RetracedHash = AuditEvent.retracedHash
+	NoteUse      = (*KeyUses).note
 )
 
 // Waiting is how many requests to append wait for the transaction of others.

@@ -82,9 +82,9 @@ func TestFaults_ofReads(t *testing.T) {
 			return err
 		},
 		"keys": func(st *stage) error {
-			_, _, err := st.s.APIKeys(st.ctx, st.by, st.active.ID, uuid.Nil, 1)
-			return err
+			return second(st.s.APIKeys(st.ctx, st.by, registry.KeyQuery{TenantID: st.active.ID, Limit: 1}))
 		},
+		"key": func(st *stage) error { return second(st.s.APIKey(st.ctx, st.by, st.apiKey.ID)) },
 		"audit": func(st *stage) error {
 			return second(st.s.Audit(st.ctx, st.by, registry.AuditQuery{GroupID: &st.active.ID, Limit: 1}))
 		},

@@ -30,8 +30,7 @@ var uses = map[string]func(st *stage, by registry.Caller, tenant, key, event uui
 		return err
 	},
 	"keys": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
-		_, _, err := st.s.APIKeys(st.ctx, by, tenant, uuid.Nil, 1)
-		return err
+		return second(st.s.APIKeys(st.ctx, by, registry.KeyQuery{TenantID: tenant, Limit: 1}))
 	},
 	"audit": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
 		return second(st.s.Audit(st.ctx, by, registry.AuditQuery{GroupID: &tenant, Limit: 1}))
@@ -52,6 +51,16 @@ var uses = map[string]func(st *stage, by registry.Caller, tenant, key, event uui
 	"create key": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
 		_, _, err := st.s.CreateAPIKey(st.ctx, by, registry.NewAPIKey{TenantID: tenant, Name: "k"})
 		return err
+	},
+	"key": func(st *stage, by registry.Caller, _, key, _ uuid.UUID) error {
+		return second(st.s.APIKey(st.ctx, by, key))
+	},
+	"rotate key": func(st *stage, by registry.Caller, _, key, _ uuid.UUID) error {
+		_, _, err := st.s.RotateAPIKey(st.ctx, by, key, nil)
+		return err
+	},
+	"update key": func(st *stage, by registry.Caller, _, key, _ uuid.UUID) error {
+		return second(st.s.UpdateAPIKey(st.ctx, by, key, registry.KeyChange{Name: new("new"), IfVersion: []int64{1}}))
 	},
 	"revoke key": func(st *stage, by registry.Caller, _, key, _ uuid.UUID) error {
 		return second(st.s.RevokeAPIKey(st.ctx, by, key, ""))

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
@@ -34,7 +32,7 @@ func TestSeed_tenantAndKeys(t *testing.T) {
 	if v, err := w.s.Verify(w.ctx, w.by, registry.VerifyQuery{Key: sample.LiveKey, Product: "compliance-suite"}); err != nil || v.Code != registry.Valid {
 		t.Errorf("the live key for a product of a plan is %+v, %v", v, err)
 	}
-	keys, _, err := w.s.APIKeys(w.ctx, w.by, acme.ID, uuid.Nil, 10)
+	keys, err := w.keys(acme.ID)
 	w.must(err)
 	if len(keys) != 2 || keys[0].RevokedAt == nil || keys[1].RevokedAt != nil {
 		t.Errorf("keys %+v", keys)

@@ -25,6 +25,7 @@ type Service struct {
 	signer      note.Signer
 	tail        *tail
 	appender    appender
+	uses        *KeyUses
 }
 
 // Options are what a Service can be told; every zero value has a default.
@@ -35,6 +36,7 @@ type Options struct {
 	// CallTimeout bounds each call of the store by a use case that makes many and goes on for long (Follow, Export); 5 s.
 	CallTimeout time.Duration
 	Signer      note.Signer // signs checkpoints of the audit log; nil: there are none
+	Uses        *KeyUses    // where uses of keys are noted; nowhere
 }
 
 // DefaultMaxKeys is how many unrevoked API keys a tenant may have unless Options say otherwise.
@@ -50,8 +52,8 @@ func New(store Store, o Options) *Service {
 	}
 	return &Service{
 		store: store, now: o.Now, maxKeys: o.MaxKeys, version: o.Version,
-		callTimeout: cmp.Or(o.CallTimeout, 5*time.Second), signer: o.Signer,
-		tail: newTail(store.NewestPos, cmp.Or(o.CallTimeout, 5*time.Second)),
+		callTimeout: cmp.Or(o.CallTimeout, 5*time.Second), signer: o.Signer, uses: o.Uses,
+		tail: newTail(func(ctx context.Context) (int64, error) { return store.NewestPos(ctx) }, cmp.Or(o.CallTimeout, 5*time.Second)),
 	}
 }
 

@@ -117,8 +117,10 @@ type EntitlementWriter interface {
 type APIKeyReader interface {
 	// APIKey returns ErrNotFound if there is none with this id.
 	APIKey(ctx context.Context, id uuid.UUID) (APIKey, error)
-	// APIKeys returns up to limit keys of a tenant, newest first, that are older than before; the nil UUID begins at the newest.
-	APIKeys(ctx context.Context, tenant, before uuid.UUID, limit int) ([]APIKey, error)
+	// APIKeys looks at the first q.Examine keys (0: all) of q.TenantID that are older than q.Before (the nil UUID: from the newest), and
+	// returns up to q.Limit of those that q.Matches, newest first. Next is the last one returned if more of these match, else the last one
+	// looked at if there are older ones, else the nil UUID.
+	APIKeys(ctx context.Context, q KeyQuery) (KeyPage, error)
 	// CountAPIKeys counts a tenant's keys that are not revoked.
 	CountAPIKeys(ctx context.Context, tenant uuid.UUID) (int, error)
 	// KeyFacts returns, as of one instant, the key that has a secret with this hash, its tenant, and the tenant's entitlements to
@@ -132,11 +134,16 @@ type APIKeyReader interface {
 type APIKeyWriter interface {
 	// LockAPIKey reads a key and keeps others from changing it until this transaction ends. ErrNotFound if there is none.
 	LockAPIKey(ctx context.Context, id uuid.UUID) (APIKey, error)
-	// InsertAPIKey returns ErrDuplicate if the id or the hash is there, ErrNoParent if the tenant or the product is not.
+	// InsertAPIKey returns ErrDuplicate if the id or one of the hashes is there, ErrNoParent if the tenant or the product is not.
 	InsertAPIKey(ctx context.Context, k APIKey) error
-	// UpdateAPIKey replaces what can change (name, scopes, expiry, disabled, revocation, updated_at) of the key with this id,
-	// and returns ErrNotFound if there is none.
+	// UpdateAPIKey replaces what can change (name, scopes, prefix, both hashes and what belongs to them, expiry, disabled, revocation,
+	// version, rotated_at, updated_at) of the key with this id, and returns ErrNotFound if there is none, ErrDuplicate if another key has
+	// one of the hashes. LastUsedAt stays. A hash that the key has no more finds nothing from the commit on.
 	UpdateAPIKey(ctx context.Context, k APIKey) error
+	// TouchAPIKeys notes when keys were used: LastUsedAt, and PreviousUsedAt if it was by the previous secret. The newest of what was
+	// and what is told counts, and what would change a time by less than UseGrain need not be noted. A key that is not there is skipped,
+	// and so is one that somebody has locked, where keys are locked one by one: this waits for no other transaction's key.
+	TouchAPIKeys(ctx context.Context, uses []KeyUse) error
 }
 
 // AuditReader reads the audit log.

@@ -34,6 +34,15 @@ const (
 	Valid             VerifyCode = "VALID"
 )
 
+// Secret says which of a key's secrets is meant.
+type Secret string
+
+// The secrets of a key: it has a previous one since its first rotation.
+const (
+	CurrentSecret  Secret = "current"
+	PreviousSecret Secret = "previous"
+)
+
 // MaxAge is for how many seconds a caller may keep a verdict, at most.
 const MaxAge = 5
 
@@ -61,6 +70,7 @@ type Verdict struct {
 	TenantStatus  TenantStatus
 	Environment   Environment
 	Scopes        []string
+	Secret        Secret              // which of the key's secrets it was
 	Entitlement   *ProductEntitlement // if a product was in question and the decision came that far
 	ValidUntil    *time.Time          // the next instant at which the clock alone may change the verdict; nil: never
 	MaxAgeSeconds int                 // for how long a caller may keep the verdict; never past ValidUntil
@@ -92,7 +102,12 @@ func (s *Service) Verify(ctx context.Context, by Caller, q VerifyQuery) (Verdict
 	if err != nil {
 		return Verdict{}, err
 	}
-	return decide(facts, q, s.clock()), nil
+	now := s.clock()
+	v := decide(facts, q, now)
+	if v.Valid() {
+		s.uses.note(v.KeyID, hash, now)
+	}
+	return v, nil
 }
 
 func (q VerifyQuery) validate() error {
@@ -116,7 +131,10 @@ func decide(f KeyFacts, q VerifyQuery, now time.Time) Verdict {
 	}
 	v := Verdict{
 		KeyID: k.ID, TenantID: f.Tenant.ID, TenantSlug: f.Tenant.Slug, TenantStatus: f.Tenant.Status,
-		Environment: k.Environment, Scopes: k.Scopes, MaxAgeSeconds: MaxAge,
+		Environment: k.Environment, Scopes: k.Scopes, Secret: CurrentSecret, MaxAgeSeconds: MaxAge,
+	}
+	if f.Previous {
+		v.Secret = PreviousSecret
 	}
 	switch {
 	case k.RevokedAt != nil:
@@ -128,8 +146,14 @@ func decide(f KeyFacts, q VerifyQuery, now time.Time) Verdict {
 	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
 		v.Code = KeyExpired
 		return v
+	case f.Previous && !k.previousLives(now):
+		v.Code = KeyExpired
+		return v
 	}
 	v.ValidUntil = k.ExpiresAt
+	if f.Previous {
+		v.ValidUntil = earliest(k.ExpiresAt, k.PreviousEndsAt)
+	}
 	if f.Tenant.Status == StatusFrozen {
 		v.Code, v.MaxAgeSeconds = TenantFrozen, maxAge(v.ValidUntil, now)
 		return v

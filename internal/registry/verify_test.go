@@ -168,6 +168,48 @@ func TestDecide_environmentAndScopes(t *testing.T) {
 	}
 }
 
+// previous makes it a question about a previous secret that ends that long after noon.
+func previous(ends time.Duration) func(*question) {
+	return func(q *question) {
+		q.facts.Previous, q.facts.Key.PreviousHash, q.facts.Key.PreviousEndsAt = true, Hash{1}, in(ends)
+	}
+}
+
+// An order to end a secret holds also where the clock is behind that of whoever gave it.
+func TestDecide_previousSecret(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*question)
+		code   VerifyCode
+		secret Secret
+	}{
+		"good":                             {previous(1), Valid, PreviousSecret},
+		"ended now":                        {previous(0), KeyExpired, PreviousSecret},
+		"ended long ago":                   {previous(-time.Hour), KeyExpired, PreviousSecret},
+		"without an end":                   {func(q *question) { q.facts.Previous = true }, KeyExpired, PreviousSecret},
+		"current":                          {func(*question) {}, Valid, CurrentSecret},
+		"current, the previous has ended":  {func(q *question) { previous(-1)(q); q.facts.Previous = false }, Valid, CurrentSecret},
+		"ended at once, by a clock ahead":  {func(q *question) { previous(time.Minute)(q); q.facts.Key.UpdatedAt = *in(time.Minute) }, KeyExpired, PreviousSecret},
+		"good until later, by such a one":  {func(q *question) { previous(time.Hour)(q); q.facts.Key.UpdatedAt = *in(time.Minute) }, Valid, PreviousSecret},
+		"revoked":                          {func(q *question) { previous(-1)(q); q.facts.Key.RevokedAt = in(0) }, KeyRevoked, PreviousSecret},
+		"disabled":                         {func(q *question) { previous(-1)(q); q.facts.Key.Disabled = true }, KeyDisabled, PreviousSecret},
+		"ended, of a frozen tenant":        {func(q *question) { previous(-1)(q); q.facts.Tenant.Status = StatusFrozen }, KeyExpired, PreviousSecret},
+		"good, but the scope is not held":  {func(q *question) { previous(1)(q); q.query.Scopes = []string{"z"} }, InsufficientScope, PreviousSecret},
+		"good, of another product's key":   {func(q *question) { previous(1)(q); q.query.Product = "other" }, KeyNotFound, ""},
+		"good, but there's no entitlement": {func(q *question) { previous(1)(q); q.facts.Entitlements = nil }, NotEntitled, PreviousSecret},
+	} {
+		q := validQuestion()
+		c.change(&q)
+		v := decide(q.facts, q.query, q.now)
+		if v.Code != c.code || v.Secret != c.secret {
+			t.Errorf("%s: %s, by the secret %q; want %s, %q", name, v.Code, v.Secret, c.code, c.secret)
+		}
+		if c.secret != "" && v.KeyID != q.facts.Key.ID {
+			t.Errorf("%s: it does not say which key it is", name)
+		}
+	}
+}
+
 func TestDecide_howLongItHolds(t *testing.T) {
 	t.Parallel()
 	day, last := 24*time.Hour, time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
@@ -201,7 +243,19 @@ func TestDecide_howLongItHolds(t *testing.T) {
 		"revoked is for ever":                   {func(q *question) { q.facts.Key.RevokedAt = in(0) }, KeyRevoked, nil, 5},
 		"disabled does not change by the clock": {func(q *question) { q.facts.Key.Disabled, q.facts.Key.ExpiresAt = true, in(1) }, KeyDisabled, nil, 5},
 		"expired is for ever":                   {func(q *question) { q.facts.Key.ExpiresAt = in(0) }, KeyExpired, nil, 5},
-		"not found may be created at once":      {func(q *question) { q.query.Environment = Test }, KeyNotFound, nil, 0},
+		"the previous secret ends first":        {previous(time.Minute), Valid, in(time.Minute), 5},
+		"the previous secret ends soon":         {previous(2*time.Second + 1), Valid, in(2*time.Second + 1), 2},
+		"the key ends before its old secret":    {previous(2 * time.Hour), Valid, in(time.Hour), 5},
+		"the previous secret has ended":         {previous(0), KeyExpired, nil, 5},
+		"the previous secret, and frozen": {func(q *question) {
+			previous(time.Second)(q)
+			q.facts.Tenant.Status = StatusFrozen
+		}, TenantFrozen, in(time.Second), 1},
+		"the current secret of a key that was rotated": {func(q *question) {
+			previous(time.Second)(q)
+			q.facts.Previous = false
+		}, Valid, in(time.Hour), 5},
+		"not found may be created at once": {func(q *question) { q.query.Environment = Test }, KeyNotFound, nil, 0},
 	} {
 		q := validQuestion()
 		c.change(&q)

@@ -167,7 +167,7 @@ func (w *world) dump(tenants ...uuid.UUID) string {
 		add(w.store.Tenant(w.ctx, id))
 		add(w.store.Entitlements(w.ctx, id))
 		add(w.store.PendingRequests(w.ctx, id))
-		add(w.store.APIKeys(w.ctx, id, uuid.Nil, 1000))
+		add(w.store.APIKeys(w.ctx, registry.KeyQuery{TenantID: id, Limit: 1000}))
 	}
 	add(w.store.Products(w.ctx))
 	add(w.log(), nil)

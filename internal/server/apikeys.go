@@ -27,8 +27,12 @@ type keyBody struct {
 	Product      *string              `json:"product"`
 	Scopes       []string             `json:"scopes"`
 	Prefix       string               `json:"prefix"`
+	Previous     *previousBody        `json:"previous"`
 	ExpiresAt    *string              `json:"expires_at"`
 	Disabled     bool                 `json:"disabled"`
+	LastUsedAt   *string              `json:"last_used_at"`
+	RotatedAt    *string              `json:"rotated_at"`
+	Version      int64                `json:"version"`
 	CreatedBy    string               `json:"created_by"`
 	CreatedAt    string               `json:"created_at"`
 	UpdatedAt    string               `json:"updated_at"`
@@ -37,7 +41,13 @@ type keyBody struct {
 	RevokeReason *string              `json:"revoke_reason"`
 }
 
-// createdKeyBody is the one answer that holds a key's text.
+// previousBody is what is known of the secret before the last rotation.
+type previousBody struct {
+	EndsAt     string  `json:"ends_at"`
+	LastUsedAt *string `json:"last_used_at"`
+}
+
+// createdKeyBody is the answer to a creation or a rotation, the only ones that hold a key's text.
 type createdKeyBody struct {
 	keyBody
 	Key    string  `json:"key"`
@@ -87,27 +97,43 @@ func (s *Server) apiKeys(c *call) (answer, error) {
 			c.query.badCursor()
 		}
 	}
+	q := registry.KeyQuery{
+		Product:     c.query.text("product", registry.MaxID),
+		Environment: registry.Environment(c.query.oneOf("environment", "", string(registry.Live), string(registry.Test))),
+		State: registry.KeyState(c.query.oneOf("state", "", string(registry.KeyStateActive), string(registry.KeyStateDisabled),
+			string(registry.KeyStateExpired), string(registry.KeyStateRevoked))),
+		UnusedSince: c.query.optionalTime("unused_since"), ExpiresBefore: c.query.optionalTime("expires_before"),
+	}
 	if err := c.query.err(); err != nil {
 		return answer{}, err
 	}
-	keys, more, err := s.registry.APIKeys(c.ctx, c.by, tenant, before, limit)
+	q.TenantID, q.Before, q.Limit = tenant, before, limit
+	got, err := s.registry.APIKeys(c.ctx, c.by, q)
 	if err != nil {
 		return answer{}, err
 	}
-	bodies := make([]keyBody, len(keys))
-	for i, k := range keys {
-		bodies[i] = keyOf(k)
+	p := page[keyBody]{Items: make([]keyBody, len(got.Keys))}
+	for i, k := range got.Keys {
+		p.Items[i] = keyOf(k)
 	}
-	return answer{status: http.StatusOK, body: pageOf(bodies, list, more, func(k keyBody) string { return k.ID.String() })}, nil
+	if got.Next != uuid.Nil {
+		p.NextCursor = optional(sealCursor(list, got.Next.String()))
+	}
+	return answer{status: http.StatusOK, body: p}, nil
 }
 
 func keyOf(k registry.APIKey) keyBody {
-	return keyBody{
+	b := keyBody{
 		ID: k.ID, TenantID: k.TenantID, Name: k.Name, Environment: k.Environment, Product: optional(k.Product), Scopes: k.Scopes,
 		Prefix: k.Prefix, ExpiresAt: optionalTime(k.ExpiresAt), Disabled: k.Disabled, CreatedBy: k.CreatedBy,
 		CreatedAt: registry.FormatTime(k.CreatedAt), UpdatedAt: registry.FormatTime(k.UpdatedAt),
 		RevokedAt: optionalTime(k.RevokedAt), RevokedBy: optional(k.RevokedBy), RevokeReason: optional(k.RevokeReason),
+		LastUsedAt: optionalTime(k.LastUsedAt), RotatedAt: optionalTime(k.RotatedAt), Version: k.Version,
 	}
+	if k.PreviousEndsAt != nil {
+		b.Previous = &previousBody{EndsAt: registry.FormatTime(*k.PreviousEndsAt), LastUsedAt: optionalTime(k.PreviousUsedAt)}
+	}
+	return b
 }
 
 func (s *Server) revokeAPIKey(c *call) (answer, error) {
@@ -173,7 +199,7 @@ func verdictOf(v registry.Verdict) verdictBody {
 	if v.KeyID == uuid.Nil {
 		return b
 	}
-	b.KeyID, b.Environment, b.Scopes, b.Secret = &v.KeyID, &v.Environment, &v.Scopes, optional("current")
+	b.KeyID, b.Environment, b.Scopes, b.Secret = &v.KeyID, &v.Environment, &v.Scopes, optional(string(v.Secret))
 	b.Tenant = &verdictTenant{ID: v.TenantID, Slug: v.TenantSlug, Status: v.TenantStatus}
 	b.ValidUntil = optionalTime(v.ValidUntil)
 	if v.Entitlement != nil {

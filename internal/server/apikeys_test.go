@@ -43,7 +43,7 @@ func TestAPIKeys_create(t *testing.T) {
 		now := registry.FormatTime(start)
 		want := keyBody{
 			ID: got.ID, TenantID: x, Name: "nightly", Environment: registry.Test, Product: new("product"), Scopes: []string{"b:read", "a.write"},
-			Prefix: got.Key[:12], ExpiresAt: new("2026-03-02T11:00:00.123456Z"), CreatedBy: "operator", CreatedAt: now, UpdatedAt: now,
+			Prefix: got.Key[:12], ExpiresAt: new("2026-03-02T11:00:00.123456Z"), CreatedBy: "operator", CreatedAt: now, UpdatedAt: now, Version: 1,
 		}
 		wantEqual(t, "the record", got.keyBody, want)
 		if _, ok := registry.ParseKey(got.Key); !ok || !strings.HasPrefix(got.Key, "bp_test_") {
@@ -142,7 +142,7 @@ func TestAPIKeys_revoke(t *testing.T) {
 		api.clock.advance(time.Minute)
 		api.revoke(k.ID, "lost & found; 100 %\nsecond line")
 		k.UpdatedAt, k.RevokedAt, k.RevokedBy = "2026-03-02T09:31:00.000000Z", new("2026-03-02T09:31:00.000000Z"), new("operator")
-		k.RevokeReason = new("lost & found; 100 %\nsecond line")
+		k.RevokeReason, k.Version, silent.Version = new("lost & found; 100 %\nsecond line"), 2, 2
 		api.freeze(x) // which still lets keys be revoked
 		api.revoke(silent.ID, "")
 		silent.UpdatedAt, silent.RevokedAt, silent.RevokedBy = k.UpdatedAt, k.RevokedAt, k.RevokedBy

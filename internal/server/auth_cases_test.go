@@ -113,7 +113,9 @@ func (g *ground) state(api *client) string {
 			func(ctx context.Context, id uuid.UUID) (any, error) { return api.store.Tenant(ctx, id) },
 			func(ctx context.Context, id uuid.UUID) (any, error) { return api.store.Entitlements(ctx, id) },
 			func(ctx context.Context, id uuid.UUID) (any, error) { return api.store.PendingRequests(ctx, id) },
-			func(ctx context.Context, id uuid.UUID) (any, error) { return api.store.APIKeys(ctx, id, uuid.Nil, 100) },
+			func(ctx context.Context, id uuid.UUID) (any, error) {
+				return api.store.APIKeys(ctx, registry.KeyQuery{TenantID: id, Limit: 100})
+			},
 			func(ctx context.Context, id uuid.UUID) (any, error) {
 				return api.store.Events(ctx, registry.AuditQuery{GroupID: &id, Limit: 100})
 			},
@@ -192,6 +194,24 @@ var routeCases = map[string]routeCase{
 		return each(g, http.StatusCreated, func(s side) request {
 			return jsonRequest("/v1/api-keys", object{"tenant_id": s.tenant, "name": "a key"})
 		})
+	}},
+	"GET /v1/api-keys/{id}": {"API keys", false, func(g *ground) []aim {
+		return each(g, http.StatusOK, func(s side) request { return fetch(join("/v1/api-keys", s.key)) })
+	}},
+	"PATCH /v1/api-keys/{id}": {"API keys", false, func(g *ground) []aim {
+		return each(g, http.StatusOK, func(s side) request { return patch(join("/v1/api-keys", s.key), object{"disabled": true}) })
+	}},
+	"POST /v1/api-keys/{id}/rotate": {"API keys", false, func(g *ground) []aim {
+		return each(g, http.StatusOK, func(s side) request { return jsonRequest(join("/v1/api-keys", s.key, "rotate"), nil) })
+	}},
+	"POST /v1/api-keys/self-revoke": {"self-revoke", false, func(g *ground) []aim {
+		return []aim{
+			{own, jsonRequest("/v1/api-keys/self-revoke", object{"key": g.own.text}), http.StatusNoContent, http.StatusNoContent},
+			{foreign, jsonRequest("/v1/api-keys/self-revoke", object{"key": g.foreign.text}), http.StatusNoContent, http.StatusNoContent},
+			{unknown, jsonRequest("/v1/api-keys/self-revoke", object{"key": g.foreign.text}), http.StatusNoContent, http.StatusNoContent}, // once more
+			{unknown, jsonRequest("/v1/api-keys/self-revoke", object{"key": g.unknown.text}), http.StatusNoContent, http.StatusNoContent},
+			{unknown, jsonRequest("/v1/api-keys/self-revoke", object{"key": "no key"}), http.StatusNoContent, http.StatusNoContent},
+		}
 	}},
 	"DELETE /v1/api-keys/{id}": {"API keys", false, func(g *ground) []aim {
 		return each(g, http.StatusNoContent, func(s side) request { return remove(join("/v1/api-keys", s.key)) })

@@ -13,6 +13,7 @@ import (
 const whoMayCall = `
 what                                    | anyone | portal                 | keys:verify | audit:write | tenant-admin | operator
 health, root, spec, problem pages       | yes    | yes                    | yes         | yes         | yes          | yes
+self-revoke                             | yes    | yes                    | yes         | yes         | yes          | yes
 create tenant                           |        | yes                    |             |             |              | yes
 list tenants                            |        |                        |             |             |              | yes
 read tenant, by slug                    |        | yes                    |             |             | own          | yes

@@ -124,6 +124,9 @@ func badTexts(good string, limit int) []badText {
 func TestBadInput_bodies(t *testing.T) {
 	eachOperation(t, hasBody, func(t *testing.T, api *client, o operation) {
 		for _, bad := range badTexts(string(mustJSON(goodBody(o))), o.bodyLimit()) {
+			if bad.text == "" && !o.op.RequestBody.Value.Required {
+				continue
+			}
 			t.Run(bad.name, func(t *testing.T) {
 				api.in(t).send(withText(o, bad.text)).wantProblem(bad.code, bad.places...)
 			})
@@ -216,6 +219,9 @@ func wrongTypes(m member) map[string]any {
 	for _, own := range m.schema.Type.Slice() {
 		delete(all, own)
 	}
+	if m.schema.Type.Is(openapi3.TypeInteger) {
+		delete(all, openapi3.TypeNumber)
+	}
 	if m.must {
 		all["null"] = nil
 	}
@@ -236,6 +242,9 @@ func brokenRules(m member) map[string]any {
 			all["against the rule"] = canary + "\u202e"
 		}
 		all["with NUL"] = canary + "\x00"
+	}
+	if s.Type.Is(openapi3.TypeInteger) {
+		all["a fraction"], all["too small"], all["too large"], all["beyond 64 bits"] = *s.Min+0.5, *s.Min-1, *s.Max+1, 1e30
 	}
 	if s.Type.Is(openapi3.TypeObject) && s.MaxProps != nil {
 		many := object{}
@@ -265,7 +274,7 @@ func TestBadInput_members(t *testing.T) {
 				for name, value := range values {
 					t.Run(m.pointer()+" "+kind+" "+name, func(t *testing.T) {
 						body := put(goodBody(o), m.at, value)
-						api.in(t).send(jsonRequest(o.path, body)).wantProblem("invalid_request", m.pointer())
+						api.in(t).send(withText(o, string(mustJSON(body)))).wantProblem("invalid_request", m.pointer())
 					})
 				}
 			}
@@ -581,7 +590,7 @@ func TestBadInput_halfSent(t *testing.T) {
 		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}
-		_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", r.target, len(r.body)+1, r.body)
+		_, _ = fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", r.method, r.target, len(r.body)+1, r.body)
 		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}

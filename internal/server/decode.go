@@ -45,7 +45,7 @@ func readBody(r *http.Request, most int) ([]byte, error) {
 // decode reads the body, which must be one JSON object with no member that into does not have, no member twice, no NUL, and
 // nothing behind it. What it says of a fault names the member and never the value.
 func (c *call) decode(into any) error {
-	if err := jsonContent(c.r.Header); err != nil {
+	if err := jsonContent(c.r.Method, c.r.Header); err != nil {
 		return err
 	}
 	if len(c.body) > c.maxBody {
@@ -60,12 +60,13 @@ func (c *call) decode(into any) error {
 	return nil
 }
 
-// jsonContent checks what the headers say of the body.
-func jsonContent(h http.Header) error {
+// jsonContent checks what the headers say of the body. A PATCH may say that it is a merge patch (RFC 7396), which it is.
+func jsonContent(method string, h http.Header) error {
 	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	charset := params["charset"]
 	switch {
-	case err != nil || media != "application/json" || len(h.Values("Content-Type")) > 1:
+	case err != nil || (media != "application/json" && (method != http.MethodPatch || media != "application/merge-patch+json")) ||
+		len(h.Values("Content-Type")) > 1:
 		return edgeProblem("unsupported_media_type", "The body must be application/json.")
 	case charset != "" && !strings.EqualFold(charset, "utf-8"):
 		return edgeProblem("unsupported_media_type", "The body must be in UTF-8.")

@@ -14,6 +14,7 @@ import (
 type stage struct {
 	trial, active, frozen uuid.UUID // tenants; active has a key, an open request for "asked" and has had its trial of "tried"
 	key, revoked          uuid.UUID // keys of active
+	keyText               string    // of key
 }
 
 func setStage(api *client) stage {
@@ -21,8 +22,9 @@ func setStage(api *client) stage {
 	for _, product := range []string{"asked", "tried", "free"} {
 		api.product(product, func(p *registry.Product) { p.Requestable, p.TrialDays = true, 14 })
 	}
-	s := stage{api.tenant("on-trial").ID, api.activeTenant("is-active").ID, api.frozenTenant("is-frozen").ID, uuid.Nil, uuid.Nil}
-	s.key, s.revoked = api.key(s.active, nil).ID, api.key(s.active, nil).ID
+	s := stage{api.tenant("on-trial").ID, api.activeTenant("is-active").ID, api.frozenTenant("is-frozen").ID, uuid.Nil, uuid.Nil, ""}
+	made := api.key(s.active, nil)
+	s.key, s.keyText, s.revoked = made.ID, made.Key, api.key(s.active, nil).ID
 	api.revoke(s.revoked, "")
 	api.post("/v1/catalog/request", wish(s.active, "asked")).want(http.StatusCreated)
 	api.post("/v1/catalog/trial-request", wish(s.active, "tried")).want(http.StatusCreated)
@@ -35,6 +37,12 @@ type mutation struct {
 	event   string    // the action, where the route's own is whatever its caller says
 	idle    []request // that succeed and change nothing
 	fail    []request
+}
+
+func patch(target string, body any) request {
+	r := jsonRequest(target, body)
+	r.method = http.MethodPatch
+	return r
 }
 
 func remove(target string) request { return request{method: http.MethodDelete, target: target} }
@@ -70,6 +78,23 @@ func mutations(s stage) map[string]mutation {
 		"POST /v1/api-keys": {
 			succeed: jsonRequest("/v1/api-keys", key(s.active)),
 			fail:    []request{jsonRequest("/v1/api-keys", key(s.frozen)), jsonRequest("/v1/api-keys", key(nobody)), jsonRequest("/v1/api-keys", object{"tenant_id": s.active})},
+		},
+		"PATCH /v1/api-keys/{id}": {
+			succeed: patch(join("/v1/api-keys", s.key), object{"name": "another"}),
+			idle:    []request{patch(join("/v1/api-keys", s.key), object{}), patch(join("/v1/api-keys", s.key), object{"disabled": false})},
+			fail: []request{
+				patch(join("/v1/api-keys", s.revoked), object{"name": "another"}), patch(join("/v1/api-keys", nobody), object{"name": "another"}),
+				patch(join("/v1/api-keys", s.key), object{"name": ""}), patch(join("/v1/api-keys", s.key), object{"name": "another"}).with("If-Match", `"1"`),
+			},
+		},
+		"POST /v1/api-keys/{id}/rotate": {
+			succeed: jsonRequest(join("/v1/api-keys", s.key, "rotate"), nil),
+			fail:    []request{jsonRequest(join("/v1/api-keys", s.revoked, "rotate"), nil), jsonRequest(join("/v1/api-keys", nobody, "rotate"), nil)},
+		},
+		"POST /v1/api-keys/self-revoke": {
+			succeed: jsonRequest("/v1/api-keys/self-revoke", object{"key": s.keyText}),
+			idle:    []request{jsonRequest("/v1/api-keys/self-revoke", object{"key": unknownKey}), jsonRequest("/v1/api-keys/self-revoke", object{"key": "x"})},
+			fail:    []request{jsonRequest("/v1/api-keys/self-revoke", object{"key": 1})},
 		},
 		"DELETE /v1/api-keys/{id}": {
 			succeed: remove(join("/v1/api-keys", s.key)),

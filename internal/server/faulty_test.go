@@ -55,8 +55,8 @@ func (f faulty) APIKey(ctx context.Context, id uuid.UUID) (registry.APIKey, erro
 	return read(f, "APIKey", func() (registry.APIKey, error) { return f.Store.APIKey(ctx, id) })
 }
 
-func (f faulty) APIKeys(ctx context.Context, tenant, before uuid.UUID, limit int) ([]registry.APIKey, error) {
-	return read(f, "APIKeys", func() ([]registry.APIKey, error) { return f.Store.APIKeys(ctx, tenant, before, limit) })
+func (f faulty) APIKeys(ctx context.Context, q registry.KeyQuery) (registry.KeyPage, error) {
+	return read(f, "APIKeys", func() (registry.KeyPage, error) { return f.Store.APIKeys(ctx, q) })
 }
 
 func (f faulty) CountAPIKeys(ctx context.Context, tenant uuid.UUID) (int, error) {

@@ -33,7 +33,7 @@ func wantRefusal(t *testing.T, err error, codes ...string) {
 
 // bodies are the requests that a body can become.
 func bodies() []any {
-	return []any{&tenantRequest{}, &wishRequest{}, &keyRequest{}, &verifyRequest{}, &eventRequest{}, &bulkRequest{}}
+	return []any{&tenantRequest{}, &wishRequest{}, &keyRequest{}, &verifyRequest{}, &eventRequest{}, &bulkRequest{}, &keyPatch{}, &rotation{}, &selfRevocation{}}
 }
 
 // decodeInto reads a body as a handler does.

@@ -13,12 +13,16 @@ const (
 	tableSize    = 10_000
 	failureRate  = rate.Limit(10) // a second
 	failureBurst = 100
+
+	holderRate  = rate.Limit(1) // self-revocations a second of one address
+	holderBurst = 20
 )
 
 // limits are the rate limits of one replica. The zero value limits nothing.
 type limits struct {
 	principals *buckets
 	addresses  *buckets
+	holders    *buckets
 }
 
 // newLimits allows each principal so many requests a second, and twice as many at once; 0 is no limit at all.
@@ -26,7 +30,10 @@ func newLimits(perSecond int) limits {
 	if perSecond == 0 {
 		return limits{}
 	}
-	return limits{principals: newBuckets(rate.Limit(perSecond), 2*perSecond), addresses: newBuckets(failureRate, failureBurst)}
+	return limits{
+		principals: newBuckets(rate.Limit(perSecond), 2*perSecond), addresses: newBuckets(failureRate, failureBurst),
+		holders: newBuckets(holderRate, holderBurst),
+	}
 }
 
 // principal counts a request of a principal, and tells whether it may go on.
@@ -36,6 +43,11 @@ func (l limits) principal(id string) bool { return l.principals == nil || l.prin
 // credential is never refused for the failures of others behind its address.
 func (l limits) failure(address string) bool {
 	return l.addresses == nil || l.addresses.of(network(address)).Allow()
+}
+
+// holder counts a self-revocation from an address, and tells whether it may go on.
+func (l limits) holder(address string) bool {
+	return l.holders == nil || l.holders.of(network(address)).Allow()
 }
 
 // network is whom an address stands for: of IPv6 one customer has at least 2^64.

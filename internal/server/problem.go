@@ -42,6 +42,8 @@ var problems = map[string]problemKind{
 	"already_entitled":       {409, "Already entitled", "Nothing to do: GET /v1/entitlements shows by what."},
 	"not_requestable":        {409, "Not requestable", "This product cannot be asked for now."},
 	"too_many_keys":          {409, "Too many keys", "Revoke keys that are no longer used."},
+	"api_key_revoked":        {409, "API key revoked", "A revoked key stays as it is. Create another one."},
+	"precondition_failed":    {412, "Precondition failed", "Read the object again, and send the ETag of what you mean to change, or no If-Match."},
 	"idempotency_mismatch":   {422, "Idempotency key used", "Make a new Idempotency-Key for every command, and repeat one only with the same method, path and body."},
 	"body_too_large":         {413, "Body too large", "Send at most 64 KiB, or 2 MiB of events at once."},
 	"unsupported_media_type": {415, "Unsupported media type", "Send Content-Type: application/json, in UTF-8 and not compressed."},

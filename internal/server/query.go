@@ -195,6 +195,15 @@ func (q *query) flag(name string) *bool {
 	return &set
 }
 
+// optionalTime is time, but nil if it is absent.
+func (q *query) optionalTime(name string) *time.Time {
+	if !q.values.Has(name) {
+		return nil
+	}
+	at := q.time(name)
+	return &at
+}
+
 // text reads an optional text of 1 to max characters; empty if it is absent.
 func (q *query) text(name string, max int) string {
 	value := q.values.Get(name)

@@ -47,9 +47,13 @@ var routes = []route{
 	{"POST", "/v1/catalog/request", "operator portal tenant-admin", "", "catalog.request.create", "", (*Server).requestProduct},
 	{"POST", "/v1/catalog/trial-request", "operator portal tenant-admin", "", "entitlement.create", "", (*Server).startTrial},
 
-	{"GET", "/v1/api-keys", "operator portal tenant-admin", "tenant_id limit cursor", "", "", (*Server).apiKeys},
+	{"GET", "/v1/api-keys", "operator portal tenant-admin", "tenant_id limit cursor product environment state unused_since expires_before", "", "", (*Server).apiKeys},
 	{"POST", "/v1/api-keys", "operator portal tenant-admin", "", "api_key.create", "", (*Server).createAPIKey},
+	{"GET", "/v1/api-keys/{id}", "operator portal tenant-admin", "", "", "", (*Server).apiKey},
+	{"PATCH", "/v1/api-keys/{id}", "operator portal tenant-admin", "", "api_key.update", "", (*Server).updateAPIKey},
+	{"POST", "/v1/api-keys/{id}/rotate", "operator portal tenant-admin", "", "api_key.rotate", "", (*Server).rotateAPIKey},
 	{"DELETE", "/v1/api-keys/{id}", "operator portal tenant-admin", "reason", "api_key.revoke", "", (*Server).revokeAPIKey},
+	{"POST", "/v1/api-keys/self-revoke", "anyone", "", "api_key.revoke", "", (*Server).selfRevoke},
 	{"POST", "/v1/internal/api-keys/verify", "operator keys:verify", "", "", "unlimited", (*Server).verify},
 
 	{"POST", "/v1/audit", "operator portal keys:verify audit:write", "", "*", "unlimited", (*Server).recordEvent},

@@ -23,13 +23,25 @@ func TestSecrets(t *testing.T) {
 		if found := api.sent.holding(secret); len(found) != 1 || !strings.Contains(found[0], `"key":"`+key.Key+`"`) {
 			t.Fatalf("the key's text is in %d answers", len(found))
 		}
-		api.canaries = []string{secret}
+		rotated := api.rotate(key.ID, nil)
+		rotatedSecret := rotated.Key[len(rotated.Prefix):]
+		if found := api.sent.holding(rotatedSecret); len(found) != 1 || !strings.Contains(found[0], `"key":"`+rotated.Key+`"`) {
+			t.Fatalf("the new text is in %d answers", len(found))
+		}
+		secrets := []string{secret, rotatedSecret}
+		api.canaries = secrets
 
 		broken := failing(api, func(string) error { return registry.ErrUnavailable })
 		panicking := startServer(t, api.store, registry.Options{}, inject(func() { panic("broken") }))
 		broken.canaries, panicking.canaries = api.canaries, api.canaries
 		for _, c := range []*client{api, broken, panicking} {
 			spendKey(c, key)
+			spendKey(c, rotated)
+		}
+		for _, k := range []createdKeyBody{key, rotated} {
+			api.send(jsonRequest("/v1/api-keys/self-revoke", object{"key": k.Key}).bearer(k.Key))
+			broken.send(jsonRequest("/v1/api-keys/self-revoke", object{"key": k.Key}))
+			panicking.send(jsonRequest("/v1/api-keys/self-revoke", object{"key": k.Key}))
 		}
 		api.verify(key.Key, object{"scopes": []string{"b"}})
 		api.keys(x)
@@ -37,13 +49,15 @@ func TestSecrets(t *testing.T) {
 		api.revoke(key.ID, "no longer needed")
 		api.verify(key.Key, nil)
 		for _, c := range []*client{api, broken, panicking} {
-			if log := c.log.String(); strings.Contains(log, secret) {
-				t.Errorf("the log has the key: %s", log)
+			for _, secret := range secrets {
+				if log := c.log.String(); strings.Contains(log, secret) {
+					t.Errorf("the log has the key: %s", log)
+				}
 			}
 		}
 		if api.dsn != "" {
 			rows := dump(t, api.dsn)
-			for _, form := range []string{secret, hex.EncodeToString([]byte(secret))} {
+			for _, form := range []string{secret, hex.EncodeToString([]byte(secret)), rotatedSecret, hex.EncodeToString([]byte(rotatedSecret))} {
 				if strings.Contains(rows, form) {
 					t.Errorf("the database has the key: %s", rows)
 				}
@@ -63,6 +77,10 @@ func spendKey(c *client, key createdKeyBody) {
 	c.send(jsonRequest("/v1/internal/api-keys/verify", object{"key": []string{key.Key}}))
 	c.send(jsonRequest("/v1/internal/api-keys/verify", key.Key))
 	c.send(jsonRequest("/v1/api-keys", object{"tenant_id": key.Key, "name": 1}))
+	c.send(jsonRequest(join("/v1/api-keys", key.ID, "rotate"), object{"overlap_seconds": key.Key}))
+	c.send(patch(join("/v1/api-keys", key.ID), object{"name": 1, "expires_at": key.Key, "scopes": []string{key.Key}}).with("If-Match", key.Key))
+	c.send(patch(join("/v1/api-keys", key.ID), object{"scopes": []string{key.Key}}))
+	c.send(jsonRequest("/v1/api-keys/self-revoke", object{"key": []string{key.Key}}))
 	for _, target := range []string{"/v1/api-keys/" + key.Key, "/v1/" + key.Key, "/v1/tenants/by-slug/" + key.Key, "/v1/api-keys?key=" + key.Key, "/v1/api-keys?tenant_id=" + key.Key} {
 		for _, method := range []string{http.MethodGet, http.MethodDelete} {
 			c.send(request{method: method, target: target})

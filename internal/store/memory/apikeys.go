@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -25,26 +26,41 @@ func (db *tables) key(id uuid.UUID, own bool) (registry.APIKey, error) {
 }
 
 // APIKeys implements registry.APIKeyReader.
-func (r reader) APIKeys(ctx context.Context, tenant, before uuid.UUID, limit int) ([]registry.APIKey, error) {
-	return read(ctx, r, func(own bool) ([]registry.APIKey, error) {
-		got := []registry.APIKey{}
-		t := r.db.tenants[tenant]
-		if t == nil {
-			return got, nil
+func (r reader) APIKeys(ctx context.Context, q registry.KeyQuery) (registry.KeyPage, error) {
+	if err := (texts{q.Product, string(q.Environment), string(q.State)}).check(); err != nil {
+		return registry.KeyPage{}, err
+	}
+	return read(ctx, r, func(own bool) (registry.KeyPage, error) {
+		page := registry.KeyPage{Keys: []registry.APIKey{}}
+		t := r.db.tenants[q.TenantID]
+		if t == nil || q.Limit < 1 {
+			return page, nil
 		}
 		older := t.keys.rows
-		if before != uuid.Nil {
-			older = older[:t.keys.place(&registry.APIKey{ID: before})]
+		if q.Before != uuid.Nil {
+			older = older[:t.keys.place(&registry.APIKey{ID: q.Before})]
 		}
+		examined, last := 0, uuid.Nil
 		for _, k := range slices.Backward(older) {
-			if len(got) >= limit {
+			v := k.seen(own)
+			if v == nil {
+				continue
+			}
+			if q.Examine > 0 && examined == q.Examine {
+				page.Next = last
 				break
 			}
-			if v := k.seen(own); v != nil {
-				got = append(got, copyKey(*v))
+			examined, last = examined+1, v.ID
+			if !q.Matches(*v) {
+				continue
 			}
+			if len(page.Keys) == q.Limit {
+				page.Next = page.Keys[q.Limit-1].ID
+				break
+			}
+			page.Keys = append(page.Keys, copyKey(*v))
 		}
-		return got, nil
+		return page, nil
 	})
 }
 
@@ -99,7 +115,7 @@ func (r reader) ManyKeyFacts(ctx context.Context, asked []registry.KeyLookup) (m
 
 func (db *tables) facts(lookup registry.KeyLookup, own bool) (registry.KeyFacts, error) {
 	k := find(db.hashes, lookup.Hash, own)
-	if k == nil {
+	if k == nil || !slices.Contains(hashesOf(*k), lookup.Hash) { // it had this hash, or will have
 		return registry.KeyFacts{}, registry.ErrNotFound
 	}
 	owner := db.tenants[k.TenantID]
@@ -135,10 +151,7 @@ func (t *tx) InsertAPIKey(ctx context.Context, k registry.APIKey) error {
 		r := &row[registry.APIKey]{}
 		set(t, r, k)
 		add(t, t.db.keys, k.ID, r)
-		add(t, t.db.hashes, k.Hash, r)
-		if k.PreviousHash != (registry.Hash{}) {
-			add(t, t.db.hashes, k.PreviousHash, r)
-		}
+		t.indexHashes(r, k)
 		owner.keys.insert(t, r)
 		return nil
 	})
@@ -155,13 +168,91 @@ func (t *tx) UpdateAPIKey(ctx context.Context, k registry.APIKey) error {
 		if r == nil {
 			return registry.ErrNotFound
 		}
-		after := *r.newest()
-		after.Name, after.Scopes, after.ExpiresAt, after.Disabled = k.Name, k.Scopes, k.ExpiresAt, k.Disabled
-		after.RevokedAt, after.RevokedBy, after.RevokeReason, after.UpdatedAt = k.RevokedAt, k.RevokedBy, k.RevokeReason, k.UpdatedAt
-		after.Version = k.Version
+		for _, h := range hashesOf(k) {
+			if other := t.db.hashes[h]; other != nil && other != r {
+				return registry.ErrDuplicate
+			}
+		}
+		before := *r.newest()
+		after := k
+		after.TenantID, after.Environment, after.Product = before.TenantID, before.Environment, before.Product
+		after.CreatedBy, after.CreatedAt, after.LastUsedAt = before.CreatedBy, before.CreatedAt, before.LastUsedAt
 		set(t, r, after)
+		t.indexHashes(r, before)
 		return nil
 	})
+}
+
+// TouchAPIKeys implements registry.APIKeyWriter.
+func (t *tx) TouchAPIKeys(ctx context.Context, uses []registry.KeyUse) error {
+	return t.write(ctx, func() error {
+		newest := map[uuid.UUID]*touched{}
+		for _, use := range uses {
+			r := t.db.keys[use.ID]
+			if r == nil {
+				continue
+			}
+			if newest[use.ID] == nil {
+				newest[use.ID] = &touched{}
+			}
+			at := use.At.UTC().Truncate(time.Microsecond)
+			newest[use.ID].at = later(newest[use.ID].at, at)
+			if use.Hash == r.newest().PreviousHash {
+				newest[use.ID].previous = later(newest[use.ID].previous, at)
+			}
+		}
+		for id, used := range newest {
+			r := t.db.keys[id]
+			k := copyKey(*r.newest())
+			k.LastUsedAt, k.PreviousUsedAt = worth(k.LastUsedAt, used.at), worth(k.PreviousUsedAt, used.previous)
+			set(t, r, k)
+		}
+		return nil
+	})
+}
+
+// touched is when a key was used last, and when by its previous secret; nil if it was not.
+type touched struct{ at, previous *time.Time }
+
+func later(a *time.Time, b time.Time) *time.Time {
+	if a == nil || b.After(*a) {
+		return &b
+	}
+	return a
+}
+
+// worth is the time of use to be stored: a new one counts if it is later by registry.UseGrain.
+func worth(stored, used *time.Time) *time.Time {
+	if used == nil || (stored != nil && used.Before(stored.Add(registry.UseGrain))) {
+		return stored
+	}
+	return used
+}
+
+// hashesOf are the hashes that a key is found by.
+func hashesOf(k registry.APIKey) []registry.Hash {
+	if k.PreviousHash == (registry.Hash{}) {
+		return []registry.Hash{k.Hash}
+	}
+	return []registry.Hash{k.Hash, k.PreviousHash}
+}
+
+// indexHashes enters a row under the hashes that it has now, and takes it out from under those of the key that it was when the
+// transaction is committed: until then others find it there.
+func (t *tx) indexHashes(r *row[registry.APIKey], before registry.APIKey) {
+	index := t.db.hashes
+	for _, h := range hashesOf(*r.newest()) {
+		if index[h] == nil {
+			add(t, index, h, r)
+		}
+	}
+	for _, h := range hashesOf(before) {
+		t.note(func() {
+			if !slices.Contains(hashesOf(*r.newest()), h) {
+				delete(index, h)
+			}
+		}, func() {})
+	}
 }
 
 // storedKey is a key as its row holds it.

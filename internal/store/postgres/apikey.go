@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -58,16 +61,78 @@ func (r reader) APIKey(ctx context.Context, id uuid.UUID) (registry.APIKey, erro
 }
 
 // APIKeys implements registry.APIKeyReader. The order of the ids is that of creation.
-func (r reader) APIKeys(ctx context.Context, tenant, before uuid.UUID, limit int) ([]registry.APIKey, error) {
-	const (
-		newest = `SELECT` + keyColumns + ` FROM api_keys k WHERE k.tenant_id = $1 ORDER BY k.id DESC LIMIT $2`
-		older  = `SELECT` + keyColumns + ` FROM api_keys k WHERE k.tenant_id = $1 AND k.id < $3 ORDER BY k.id DESC LIMIT $2`
-	)
-	q := query{"list API keys", newest, []any{tenant, max(limit, 0)}}
-	if before != uuid.Nil {
-		q.sql, q.args = older, append(q.args, before)
+func (r reader) APIKeys(ctx context.Context, q registry.KeyQuery) (registry.KeyPage, error) {
+	page := registry.KeyPage{Keys: []registry.APIKey{}}
+	if q.Limit < 1 {
+		return page, ctx.Err()
 	}
-	return many(ctx, r, q, scanKey)
+	keys, err := many(ctx, r, keysQuery(q), scanKey)
+	switch {
+	case err != nil:
+		return page, err
+	case len(keys) > q.Limit:
+		page.Keys, page.Next = keys[:q.Limit], keys[q.Limit-1].ID
+		return page, nil
+	}
+	page.Keys = keys
+	if q.Examine < 1 {
+		return page, nil
+	}
+	// The last that was looked at, and one behind it. What is older than a key never changes.
+	const sql = `SELECT k.id FROM api_keys k WHERE k.tenant_id = $1 AND ($2::uuid IS NULL OR k.id < $2) ORDER BY k.id DESC OFFSET $3 LIMIT 2`
+	ends, err := many(ctx, r, query{"find the end of a page of API keys", sql, []any{q.TenantID, idOrNull(q.Before), q.Examine - 1}}, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return registry.KeyPage{}, err
+	}
+	if len(ends) == 2 {
+		page.Next = ends[0]
+	}
+	return page, nil
+}
+
+// keysQuery asks for one key more than the page has. It looks at q.Examine keys in the order of the index and tells which of them match,
+// as registry.KeyQuery.Matches says.
+func keysQuery(q registry.KeyQuery) query {
+	var (
+		args  []any
+		where []string
+	)
+	arg := func(value any) string {
+		args = append(args, value)
+		return "$" + strconv.Itoa(len(args))
+	}
+	and := func(condition string, value any) {
+		where = append(where, strings.ReplaceAll(condition, "?", arg(value)))
+	}
+	of := "k.tenant_id = " + arg(q.TenantID)
+	if q.Before != uuid.Nil {
+		of += " AND k.id < " + arg(q.Before)
+	}
+	examined := "SELECT * FROM api_keys k WHERE " + of + " ORDER BY k.id DESC"
+	if q.Examine > 0 {
+		examined += " LIMIT " + arg(q.Examine)
+	}
+	if q.Product != "" {
+		and("k.product_key = ?", q.Product)
+	}
+	if q.Environment != "" {
+		and("k.environment = ?", q.Environment)
+	}
+	if q.State != "" {
+		and(`CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' WHEN k.disabled THEN 'disabled'
+			WHEN k.expires_at <= `+arg(q.Now)+` THEN 'expired' ELSE 'active' END = ?`, string(q.State))
+	}
+	if q.UnusedSince != nil {
+		and("k.created_at < ? AND (k.last_used_at IS NULL OR k.last_used_at < ?)", q.UnusedSince)
+	}
+	if q.ExpiresBefore != nil {
+		and("k.expires_at < ?", q.ExpiresBefore)
+	}
+	sql := "SELECT" + keyColumns + " FROM (" + examined + ") AS k"
+	if where != nil {
+		sql += " WHERE " + strings.Join(where, " AND ")
+	}
+	return query{"list API keys", sql + " ORDER BY k.id DESC LIMIT " + arg(q.Limit+1), args}
 }
 
 // CountAPIKeys implements registry.APIKeyReader.
@@ -176,12 +241,46 @@ func (t *tx) InsertAPIKey(ctx context.Context, k registry.APIKey) error {
 func (t *tx) UpdateAPIKey(ctx context.Context, k registry.APIKey) error {
 	const sql = `
 		UPDATE api_keys SET name = $2, scopes = $3, expires_at = $4, disabled = $5,
-			revoked_at = $6, revoked_by = $7, revoke_reason = $8, updated_at = $9, version = $10
+			revoked_at = $6, revoked_by = $7, revoke_reason = $8, updated_at = $9, version = $10,
+			prefix = $11, hash = $12, previous_hash = $13, previous_ends_at = $14, previous_used_at = $15, rotated_at = $16
 		WHERE id = $1`
 	return change(ctx, t, query{"update API key", sql, []any{
 		k.ID, k.Name, list(k.Scopes), k.ExpiresAt, k.Disabled,
 		k.RevokedAt, textOrNull(k.RevokedBy), textOrNull(k.RevokeReason), k.UpdatedAt, k.Version,
+		k.Prefix, k.Hash[:], hashOrNull(k.PreviousHash), k.PreviousEndsAt, k.PreviousUsedAt, k.RotatedAt,
 	}})
+}
+
+// TouchAPIKeys implements registry.APIKeyWriter. It locks keys without their tenant, and so waits for none: what would have to be waited
+// for is skipped, so no order of locks can make a circle of it. What it compares with comes from the rows that it locked: others may be
+// newer than the statement's snapshot.
+func (t *tx) TouchAPIKeys(ctx context.Context, uses []registry.KeyUse) error {
+	const sql = `
+		WITH used AS (
+			SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::timestamptz[]) AS u (id, hash, at)
+		), free AS (
+			SELECT k.id, k.previous_hash, k.last_used_at, k.previous_used_at FROM api_keys k
+			WHERE k.id = ANY ($1::uuid[]) ORDER BY k.id FOR NO KEY UPDATE SKIP LOCKED
+		), newest AS (
+			SELECT u.id, max(u.at) AS at, max(u.at) FILTER (WHERE u.hash = f.previous_hash) AS previous_at
+			FROM free f JOIN used u ON u.id = f.id GROUP BY u.id
+		), worth AS (
+			SELECT f.*,
+				CASE WHEN n.at < f.last_used_at + $4::interval THEN f.last_used_at ELSE n.at END AS at,
+				CASE WHEN n.previous_at < f.previous_used_at + $4::interval THEN f.previous_used_at
+					ELSE coalesce(n.previous_at, f.previous_used_at) END AS previous_at
+			FROM free f JOIN newest n ON n.id = f.id
+		)
+		UPDATE api_keys k SET last_used_at = w.at, previous_used_at = w.previous_at FROM worth w
+		WHERE k.id = w.id AND (w.last_used_at IS DISTINCT FROM w.at OR w.previous_used_at IS DISTINCT FROM w.previous_at)`
+	ids, hashes, times := make([]uuid.UUID, len(uses)), make([][]byte, len(uses)), make([]time.Time, len(uses))
+	for i, use := range uses {
+		ids[i], hashes[i], times[i] = use.ID, use.Hash[:], use.At
+	}
+	return t.call(ctx, "note uses of API keys", func(ctx context.Context, on querier) error {
+		_, err := on.Exec(ctx, sql, ids, hashes, times, registry.UseGrain)
+		return err
+	})
 }
 
 // list is never nil, which would be NULL.

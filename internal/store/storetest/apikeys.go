@@ -15,6 +15,11 @@ func apiKeys(t *testing.T, s suite) {
 	s.test(t, "are counted unless revoked", countKeys)
 	s.test(t, "are unique and need their parents", keysAreUnique)
 	s.test(t, "update", updateKey)
+	s.test(t, "page through what matches", pageOfMatches)
+	s.test(t, "change secrets", changeSecrets)
+	s.test(t, "change secrets, and do not", secretsRolledBack)
+	s.test(t, "are touched", touchKeys)
+	s.test(t, "that are locked are not waited for", touchBesideLock)
 	s.test(t, "lock", func(w *world) {
 		tenant := minimalTenant("tenant")
 		there := fullKey(tenant.ID, "product")
@@ -29,6 +34,12 @@ func apiKeys(t *testing.T, s suite) {
 	s.test(t, "that break a check", spoiltKeys)
 }
 
+// keys reads a page of a tenant's keys without its position.
+func (w *world) keys(tenant, before uuid.UUID, limit int) ([]registry.APIKey, error) {
+	page, err := w.store.APIKeys(w.ctx, registry.KeyQuery{TenantID: tenant, Before: before, Limit: limit})
+	return page.Keys, err
+}
+
 func keysComeBack(w *world) {
 	tenant := minimalTenant("tenant")
 	minimal, full, without := minimalKey(tenant.ID), fullKey(tenant.ID, "product"), minimalKey(tenant.ID)
@@ -40,7 +51,7 @@ func keysComeBack(w *world) {
 		w.must(err)
 		w.equal(got, want)
 	}
-	got, err := w.store.APIKeys(w.ctx, tenant.ID, uuid.Nil, 9)
+	got, err := w.keys(tenant.ID, uuid.Nil, 9)
 	w.must(err)
 	w.equal(got, []registry.APIKey{without, kept(full), minimal})
 	_, err = w.store.APIKey(w.ctx, newID())
@@ -117,7 +128,7 @@ func pageOfKeys(w *world) {
 	for _, limit := range []int{1, 3, 7, 8} {
 		var got []registry.APIKey
 		for before := uuid.Nil; ; before = got[len(got)-1].ID {
-			page, err := w.store.APIKeys(w.ctx, tenant.ID, before, limit)
+			page, err := w.keys(tenant.ID, before, limit)
 			w.must(err)
 			if len(page) > limit {
 				w.Errorf("%d keys with limit %d", len(page), limit)
@@ -130,11 +141,11 @@ func pageOfKeys(w *world) {
 		w.equal(got, keys)
 	}
 	// The position need not be a key of the tenant's.
-	got, err := w.store.APIKeys(w.ctx, tenant.ID, foreign[2].ID, 9)
+	got, err := w.keys(tenant.ID, foreign[2].ID, 9)
 	w.must(err)
 	w.equal(got, keys[4:])
 	for id, limit := range map[uuid.UUID]int{tenant.ID: 0, newID(): 9} {
-		got, err = w.store.APIKeys(w.ctx, id, uuid.Nil, limit)
+		got, err = w.keys(id, uuid.Nil, limit)
 		w.must(err)
 		w.equal(got, []registry.APIKey{})
 	}
@@ -147,7 +158,9 @@ func updateKey(w *world) {
 	// Everything is changed, and what must stay is tried to be changed too.
 	after := minimalKey(other.ID)
 	after.ID, after.Product, after.Prefix, after.CreatedBy, after.Name, after.UpdatedAt = before.ID, "another", "x", "x", "after", *later(9)
+	after.LastUsedAt = later(10)
 	want := kept(before)
+	want.Prefix, want.Hash, want.PreviousHash, want.PreviousEndsAt, want.PreviousUsedAt, want.RotatedAt = "x", after.Hash, registry.Hash{}, nil, nil, nil
 	want.Name, want.Scopes, want.ExpiresAt, want.Disabled, want.UpdatedAt = "after", []string{}, nil, false, kept(after).UpdatedAt
 	want.RevokedAt, want.RevokedBy, want.RevokeReason, want.Version = nil, "", "", 1
 	w.commit(func(tx registry.Tx) error {
@@ -158,18 +171,20 @@ func updateKey(w *world) {
 		w.equal(got, want)
 		return err
 	})
-	got, err := w.store.APIKeys(w.ctx, tenant.ID, uuid.Nil, 9)
+	got, err := w.keys(tenant.ID, uuid.Nil, 9)
 	w.must(err)
 	w.equal(got, []registry.APIKey{kept(bystander), want})
-	facts, err := w.store.KeyFacts(w.ctx, before.Hash, "")
+	facts, err := w.store.KeyFacts(w.ctx, after.Hash, "")
 	w.must(err)
 	w.equal(facts.Key, want)
-	_, err = w.store.KeyFacts(w.ctx, after.Hash, "")
-	w.want(err, registry.ErrNotFound)
+	for _, gone := range []registry.Hash{before.Hash, before.PreviousHash} {
+		_, err = w.store.KeyFacts(w.ctx, gone, "")
+		w.want(err, registry.ErrNotFound)
+	}
 	w.want(w.tx(func(tx registry.Tx) error { return tx.UpdateAPIKey(w.ctx, minimalKey(tenant.ID)) }), registry.ErrNotFound)
 	// From unset to set again.
 	full := fullKey(tenant.ID, "product")
-	full.ID, full.Hash, full.PreviousHash, full.CreatedAt = before.ID, before.Hash, before.PreviousHash, before.CreatedAt
+	full.ID, full.LastUsedAt, full.CreatedAt = before.ID, before.LastUsedAt, before.CreatedAt
 	w.commit(func(tx registry.Tx) error { return tx.UpdateAPIKey(w.ctx, full) })
 	one, err := w.store.APIKey(w.ctx, before.ID)
 	w.must(err)

@@ -24,7 +24,10 @@ func Compare(t *testing.T, openA, openB func(t *testing.T) registry.Store) {
 	fewer()
 	c := &comparison{}
 	for i, open := range []func(t *testing.T) registry.Store{openA, openB} {
-		c.sides[i].service = registry.New(open(t), registry.Options{Now: func() time.Time { return c.now }, MaxKeys: 3, Version: "v1"})
+		store := open(t)
+		uses := registry.NewKeyUses(store, registry.KeyUsesOptions{})
+		c.sides[i].service = registry.New(store, registry.Options{Now: func() time.Time { return c.now }, MaxKeys: 3, Version: "v1", Uses: uses})
+		c.sides[i].uses = uses
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		c.begin(t)
@@ -57,6 +60,7 @@ type comparison struct {
 // side is what one store made: the same things under ids of its own, in the order of their creation.
 type side struct {
 	service *registry.Service
+	uses    *registry.KeyUses
 	start   int64 // the position in the whole log at which the sequence began
 	tenants []uuid.UUID
 	keys    []uuid.UUID
@@ -69,7 +73,7 @@ func (c *comparison) begin(t *rapid.T) {
 	c.T, c.ctx, c.now = t, t.Context(), awkward
 	c.runs++
 	for i := range c.sides {
-		s := side{service: c.sides[i].service, names: map[string]string{}}
+		s := side{service: c.sides[i].service, uses: c.sides[i].uses, names: map[string]string{}}
 		page, err := s.service.Audit(c.ctx, operator, registry.AuditQuery{Limit: 1})
 		if err != nil {
 			t.Fatalf("the newest event: %v", err)
@@ -188,7 +192,7 @@ func (c *comparison) readEverything() {
 				return pageOf(s.service.Catalog(c.ctx, operator, &id, registry.Start{After: c.before("p"), Limit: 100}))
 			},
 			"keys": func(s *side, id uuid.UUID) (any, error) {
-				return pageOf(s.service.APIKeys(c.ctx, operator, id, uuid.Nil, 100))
+				return s.service.APIKeys(c.ctx, operator, registry.KeyQuery{TenantID: id, Limit: 100})
 			},
 			"audit": func(s *side, id uuid.UUID) (any, error) {
 				return s.audit(c, operator, registry.AuditQuery{GroupID: &id, Limit: 100})

@@ -108,7 +108,7 @@ func everyRead(ctx context.Context, r registry.Reader) map[string]error {
 		"PendingRequests": only(r.PendingRequests(ctx, id)),
 		"Entitlements":    only(r.Entitlements(ctx, id)),
 		"APIKey":          only(r.APIKey(ctx, id)),
-		"APIKeys":         only(r.APIKeys(ctx, id, uuid.Nil, 9)),
+		"APIKeys":         only(r.APIKeys(ctx, registry.KeyQuery{TenantID: id, Limit: 9})),
 		"CountAPIKeys":    only(r.CountAPIKeys(ctx, id)),
 		"KeyFacts":        only(r.KeyFacts(ctx, newHash(), "")),
 		"ManyKeyFacts":    only(r.ManyKeyFacts(ctx, []registry.KeyLookup{{Hash: newHash()}})),
@@ -135,6 +135,7 @@ func everyWrite(ctx context.Context, tx registry.Tx) map[string]func() error {
 		"LockAPIKey":        func() error { _, err := tx.LockAPIKey(ctx, id); return err },
 		"InsertAPIKey":      func() error { return tx.InsertAPIKey(ctx, minimalKey(id)) },
 		"UpdateAPIKey":      func() error { return tx.UpdateAPIKey(ctx, minimalKey(id)) },
+		"TouchAPIKeys":      func() error { return tx.TouchAPIKeys(ctx, []registry.KeyUse{{ID: id, Hash: newHash(), At: noon}}) },
 		"AuditHead":         func() error { _, err := tx.AuditHead(ctx, id); return err },
 		"AuditHeads":        func() error { _, err := tx.AuditHeads(ctx, []uuid.UUID{id}, []registry.Hash{newHash()}); return err },
 		"Claim":             func() error { _, err := tx.Claim(ctx, newHash()); return err },
@@ -289,9 +290,9 @@ func snapshot(w *world, r registry.Reader, tenant uuid.UUID, product string) str
 	see(one(r.PendingRequests(w.ctx, tenant)))
 	see(one(r.Entitlements(w.ctx, tenant)))
 	see(one(r.CountAPIKeys(w.ctx, tenant)))
-	keys, err := r.APIKeys(w.ctx, tenant, uuid.Nil, 100)
-	see(keys, err)
-	for _, k := range keys {
+	page, err := r.APIKeys(w.ctx, registry.KeyQuery{TenantID: tenant, Limit: 100})
+	see(page, err)
+	for _, k := range page.Keys {
 		see(one(r.APIKey(w.ctx, k.ID)))
 		see(one(r.KeyFacts(w.ctx, k.Hash, product)))
 	}

@@ -28,6 +28,11 @@ var useCases = map[string]func(c *comparison) run{
 	"create key":     drawCreateKey,
 	"revoke key":     drawRevoke,
 	"verify":         drawVerify,
+	"rotate key":     drawRotate,
+	"update key":     drawUpdateKey,
+	"self-revoke":    drawSelfRevoke,
+	"use keys":       drawUses,
+	"key":            drawKey,
 	"record event":   drawRecord,
 	"event":          drawEvent,
 	"entitlements":   drawEntitlements,
@@ -39,7 +44,8 @@ var useCases = map[string]func(c *comparison) run{
 // mix has every use case. rapid draws the first ones most often, and goes back to them to make a sequence simpler.
 var mix = []string{
 	"verify", "create key", "grant", "trial", "request", "create product", "audit", "create tenant", "record event", "verify", "create key",
-	"request", "trial", "revoke key", "catalog", "entitlements", "keys", "event", "tenant", "tenant by slug", "activate", "cancel",
+	"rotate key", "update key", "use keys", "keys", "request", "trial", "revoke key", "catalog", "entitlements", "keys", "event", "key",
+	"self-revoke", "tenant", "tenant by slug", "activate", "cancel",
 }
 
 var operator = registry.Caller{
@@ -184,7 +190,7 @@ func drawRevoke(c *comparison) run {
 const noKey = "bp_test_00000000000000000000000000000000000000000000R30v6"
 
 func drawVerify(c *comparison) run {
-	by, i := c.caller(), c.one(len(c.sides[0].keys), "key")
+	by, i := c.caller(), c.one(len(c.sides[0].secrets), "secret")
 	q := registry.VerifyQuery{
 		Environment: draw[registry.Environment](c, "environment", "", "", registry.Live, registry.Test),
 		Scopes:      draw(c, "scopes", nil, []string{"a:write"}, []string{"a:read"}),
@@ -260,10 +266,81 @@ func drawCatalog(c *comparison) run {
 }
 
 func drawKeys(c *comparison) run {
-	by, tenant, i, limit := c.caller(), c.tenant(), c.one(len(c.sides[0].keys), "before"), c.limit()
-	return func(s *side) (any, error) {
-		return pageOf(s.service.APIKeys(c.ctx, by(s), tenant(s), nth(s.keys, i, uuid.Nil), limit))
+	by, tenant, i := c.caller(), c.tenant(), c.one(len(c.sides[0].keys), "before")
+	q := registry.KeyQuery{Limit: c.limit()}
+	q.State = draw(c, "state", "", "", registry.KeyStateActive, registry.KeyStateDisabled, registry.KeyStateExpired, registry.KeyStateRevoked)
+	q.Environment = draw(c, "environment", "", "", registry.Live, registry.Test)
+	if drawBool(c, "of a product") {
+		q.Product = c.name("p")
 	}
+	instant := func(what string) *time.Time {
+		if !drawBool(c, what) {
+			return nil
+		}
+		return new(c.now.Add(draw[time.Duration](c, "at", 0, -time.Second, -time.Hour, 50*time.Hour)))
+	}
+	q.UnusedSince, q.ExpiresBefore = instant("unused since"), instant("expires before")
+	return func(s *side) (any, error) {
+		q.TenantID, q.Before = tenant(s), nth(s.keys, i, uuid.Nil)
+		return s.service.APIKeys(c.ctx, by(s), q)
+	}
+}
+
+func drawRotate(c *comparison) run {
+	by, i := c.caller(), c.one(len(c.sides[0].keys), "key")
+	overlap := draw(c, "overlap", nil, new(int64(3600)), new(int64(0)), new(int64(30*24*3600)), new(int64(-1)))
+	return func(s *side) (any, error) {
+		k, secret, err := s.service.RotateAPIKey(c.ctx, by(s), nth(s.keys, i, unknown), overlap)
+		if err == nil {
+			s.secrets = append(s.secrets, secret)
+		}
+		return k, err
+	}
+}
+
+func drawUpdateKey(c *comparison) run {
+	by, i := c.caller(), c.one(len(c.sides[0].keys), "key")
+	change := registry.KeyChange{NoExpiry: drawBool(c, "no expiry"), IfVersion: draw(c, "if version", nil, nil, []int64{1}, []int64{})}
+	if drawBool(c, "name") {
+		change.Name = new(draw(c, "name", "A key", "Ä", ""))
+	}
+	if drawBool(c, "scopes") {
+		change.Scopes = draw(c, "scopes", []string{}, []string{"a:write"}, []string{"b"})
+	}
+	if drawBool(c, "disabled") {
+		change.Disabled = new(drawBool(c, "to"))
+	}
+	if !change.NoExpiry && drawBool(c, "expires") {
+		change.ExpiresAt = new(c.now.Add(draw[time.Duration](c, "in", time.Hour, 40*24*time.Hour, 0)))
+	}
+	return func(s *side) (any, error) {
+		return s.service.UpdateAPIKey(c.ctx, by(s), nth(s.keys, i, unknown), change)
+	}
+}
+
+func drawSelfRevoke(c *comparison) run {
+	i := c.one(len(c.sides[0].secrets), "secret")
+	return func(s *side) (any, error) {
+		return nil, s.service.SelfRevoke(c.ctx, registry.Caller{SourceIP: "192.0.2.9"}, nth(s.secrets, i, noKey))
+	}
+}
+
+// drawUses verifies with some secrets and writes their times of use.
+func drawUses(c *comparison) run {
+	secrets := rapid.SliceOfN(rapid.IntRange(0, len(c.sides[0].secrets)), 1, 3).Draw(c.T, "secrets")
+	return func(s *side) (any, error) {
+		for _, i := range secrets {
+			if _, err := s.service.Verify(c.ctx, operator, registry.VerifyQuery{Key: nth(s.secrets, i, noKey)}); err != nil {
+				return nil, err
+			}
+		}
+		return nil, s.uses.Flush(c.ctx)
+	}
+}
+
+func drawKey(c *comparison) run {
+	by, i := c.caller(), c.one(len(c.sides[0].keys), "key")
+	return func(s *side) (any, error) { return s.service.APIKey(c.ctx, by(s), nth(s.keys, i, unknown)) }
 }
 
 func drawAudit(c *comparison) run {

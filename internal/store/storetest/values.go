@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
@@ -97,11 +95,11 @@ func outputIsCopied(w *world) {
 		see(one(r.Products(w.ctx)))
 		see(one(r.PendingRequests(w.ctx, tenant.ID)))
 		see(one(r.Entitlements(w.ctx, tenant.ID)))
-		keys, err := r.APIKeys(w.ctx, tenant.ID, uuid.Nil, 9)
+		keys, err := r.APIKeys(w.ctx, registry.KeyQuery{TenantID: tenant.ID, Limit: 9})
 		w.must(err)
-		see(one(r.APIKey(w.ctx, keys[0].ID)))
-		see(one(r.KeyFacts(w.ctx, keys[0].Hash, "")))
-		scribble(keys)
+		see(one(r.APIKey(w.ctx, keys.Keys[0].ID)))
+		see(one(r.KeyFacts(w.ctx, keys.Keys[0].Hash, "")))
+		scribble(keys.Keys)
 		events, err := r.Events(w.ctx, registry.AuditQuery{Limit: 9})
 		w.must(err)
 		see(one(r.Event(w.ctx, events.Items[0].ID)))
