@@ -100,19 +100,21 @@ func everyRead(ctx context.Context, r registry.Reader) map[string]error {
 	only := func(_ any, err error) error { return err }
 	id := newID()
 	return map[string]error{
-		"Tenant":          only(r.Tenant(ctx, id)),
-		"TenantBySlug":    only(r.TenantBySlug(ctx, "slug")),
-		"TenantByOrg":     only(r.TenantByOrg(ctx, "org")),
-		"Product":         only(r.Product(ctx, "key")),
-		"Products":        only(r.Products(ctx)),
-		"PendingRequests": only(r.PendingRequests(ctx, id)),
-		"Entitlements":    only(r.Entitlements(ctx, id)),
-		"APIKey":          only(r.APIKey(ctx, id)),
-		"APIKeys":         only(r.APIKeys(ctx, id, uuid.Nil, 9)),
-		"CountAPIKeys":    only(r.CountAPIKeys(ctx, id)),
-		"KeyFacts":        only(r.KeyFacts(ctx, newHash(), "")),
-		"Event":           only(r.Event(ctx, id)),
-		"Events":          only(r.Events(ctx, registry.AuditQuery{Limit: 9})),
+		"Tenant":            only(r.Tenant(ctx, id)),
+		"TenantBySlug":      only(r.TenantBySlug(ctx, "slug")),
+		"ManyTenantsBySlug": only(r.ManyTenantsBySlug(ctx, []string{"slug"})),
+		"TenantByOrg":       only(r.TenantByOrg(ctx, "org")),
+		"Product":           only(r.Product(ctx, "key")),
+		"Products":          only(r.Products(ctx)),
+		"PendingRequests":   only(r.PendingRequests(ctx, id)),
+		"Entitlements":      only(r.Entitlements(ctx, id)),
+		"APIKey":            only(r.APIKey(ctx, id)),
+		"APIKeys":           only(r.APIKeys(ctx, id, uuid.Nil, 9)),
+		"CountAPIKeys":      only(r.CountAPIKeys(ctx, id)),
+		"KeyFacts":          only(r.KeyFacts(ctx, newHash(), "")),
+		"ManyKeyFacts":      only(r.ManyKeyFacts(ctx, []registry.KeyLookup{{Hash: newHash()}})),
+		"Event":             only(r.Event(ctx, id)),
+		"Events":            only(r.Events(ctx, registry.AuditQuery{Limit: 9})),
 	}
 }
 
@@ -130,6 +132,7 @@ func everyWrite(ctx context.Context, tx registry.Tx) map[string]func() error {
 		"LockAPIKey":        func() error { _, err := tx.LockAPIKey(ctx, id); return err },
 		"InsertAPIKey":      func() error { return tx.InsertAPIKey(ctx, minimalKey(id)) },
 		"UpdateAPIKey":      func() error { return tx.UpdateAPIKey(ctx, minimalKey(id)) },
+		"Publish":           func() error { return tx.Publish(ctx, registry.Touched{Tenants: []uuid.UUID{id}}) },
 		"AuditHead":         func() error { _, err := tx.AuditHead(ctx, id); return err },
 		"InsertEvent":       func() error { return tx.InsertEvent(ctx, placed(minimalEvent(uuid.Nil), registry.AuditHead{})) },
 	}
