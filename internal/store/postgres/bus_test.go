@@ -148,9 +148,6 @@ func TestListenerFails(t *testing.T) {
 					t.Fatalf("%s after the revocation was answered, the key is still good", asked)
 				}
 			}
-			if last < lease/4 {
-				t.Errorf("control: the last stale answer was asked for %s after the revocation: nothing was kept", last)
-			}
 			t.Logf("%s: the last answer that was stale was asked for %s after the revocation", name, last)
 			if !forever.valid(t, key) {
 				t.Error("control: without a lease nothing stale was answered")
