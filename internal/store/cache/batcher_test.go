@@ -79,3 +79,36 @@ func TestLoneMissGoesAtOnce(t *testing.T) {
 	close(st.arrive)
 	<-first
 }
+
+// TestMissesAreMerged: what is asked for while statements are under way is one statement.
+func TestMissesAreMerged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, Options{})
+	held := w.inner.hold()
+	var old []*statement
+	for i := range statements {
+		go func() { _, _ = w.KeyFacts(t.Context(), registry.Hash{1, byte(i)}, "") }()
+		old = append(old, <-held)
+	}
+	const many = 50
+	heard := make(chan error)
+	for i := range many {
+		go func() {
+			_, err := w.KeyFacts(t.Context(), registry.Hash{2, byte(i)}, "")
+			heard <- err
+		}()
+	}
+	waitFor(t, func() bool { return w.waiting() == many })
+	w.inner.free()
+	for _, st := range old {
+		close(st.arrive)
+	}
+	for range many {
+		if err := <-heard; !errors.Is(err, registry.ErrNotFound) {
+			t.Error(err)
+		}
+	}
+	if n := w.inner.statements.Load(); n != statements+1 {
+		t.Errorf("%d misses cost %d statements", many, n-statements)
+	}
+}

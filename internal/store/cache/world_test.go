@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,8 +44,8 @@ func (s *inner) free() {
 	s.held = nil
 }
 
-// statement counts one, and holds up its answer if that is asked for.
-func under[T any](s *inner, read func() (T, error)) (T, error) {
+// under counts a statement, and holds up its answer if that is asked for; it ends with ctx, as all do.
+func under[T any](ctx context.Context, s *inner, read func() (T, error)) (T, error) {
 	s.statements.Add(1)
 	got, err := read()
 	s.mu.Lock()
@@ -57,16 +58,17 @@ func under[T any](s *inner, read func() (T, error)) (T, error) {
 		st := &statement{arrive: make(chan struct{})}
 		held <- st
 		<-st.arrive
+		err = errors.Join(err, ctx.Err())
 	}
 	return got, err
 }
 
 func (s *inner) ManyKeyFacts(ctx context.Context, asked []registry.KeyLookup) (map[registry.KeyLookup]registry.KeyFacts, error) {
-	return under(s, func() (map[registry.KeyLookup]registry.KeyFacts, error) { return s.Store.ManyKeyFacts(ctx, asked) })
+	return under(ctx, s, func() (map[registry.KeyLookup]registry.KeyFacts, error) { return s.Store.ManyKeyFacts(ctx, asked) })
 }
 
 func (s *inner) ManyTenantsBySlug(ctx context.Context, slugs []string) (map[string]registry.Tenant, error) {
-	return under(s, func() (map[string]registry.Tenant, error) { return s.Store.ManyTenantsBySlug(ctx, slugs) })
+	return under(ctx, s, func() (map[string]registry.Tenant, error) { return s.Store.ManyTenantsBySlug(ctx, slugs) })
 }
 
 func (s *inner) Tx(ctx context.Context, fn func(registry.Tx) error) error {
