@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"internal/telemetry/telemetrytest":     {},
 	"internal/migrate":                     {},
 	"internal/store/memory":                {"internal/registry"},
+	"internal/store/cache":                 {"internal/registry"},
 	"internal/store/postgres":              {"internal/registry"},
 	"internal/store/storetest":             {"internal/registry"},
 	"internal/store/postgres/postgrestest": {"internal/migrate", "migrations"},
@@ -31,8 +32,8 @@ var mayImport = map[string][]string{
 	"internal/server":                      {"internal/auth", "internal/registry"},
 	"cmd/migrate":                          {"internal/migrate", "migrations"},
 	"cmd/server": {
-		"internal/auth", "internal/config", "internal/registry", "internal/server", "internal/store/memory", "internal/store/postgres",
-		"internal/telemetry", "migrations",
+		"internal/auth", "internal/config", "internal/registry", "internal/server", "internal/store/cache", "internal/store/memory",
+		"internal/store/postgres", "internal/telemetry", "migrations",
 	},
 }
 
@@ -42,6 +43,7 @@ var onlyIn = map[string][]string{
 		"internal/store/postgres", "internal/store/postgres/postgrestest", "internal/migrate", "internal/telemetry",
 	},
 	"github.com/golang-migrate/migrate/v4": {"internal/migrate"},
+	"github.com/maypok86/otter/v2":         {"internal/store/cache"},
 	"net/http": {
 		"internal/auth", "internal/auth/authtest", "internal/server", "internal/telemetry", "internal/telemetry/telemetrytest", "cmd/server",
 	},

@@ -5,16 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/breakpilot/tenant-registry/internal/config"
 	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/store/cache"
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres"
 	"github.com/breakpilot/tenant-registry/internal/telemetry"
 	"github.com/breakpilot/tenant-registry/migrations"
 )
 
-// openedStore is the store that DATABASE_URL picks.
+// lease is for how long a replica may answer from its cache after it last heard what the others change.
+const lease = time.Second
+
+// openedStore is the store that DATABASE_URL picks, behind the cache.
 type openedStore struct {
 	registry.Store
 	Close  func()
@@ -23,7 +28,8 @@ type openedStore struct {
 
 func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry) (openedStore, error) {
 	if !cfg.DatabaseURL.Set() {
-		return openedStore{Store: memory.New(), Close: func() {}, memory: true}, nil
+		kept := cache.New(memory.New(), cache.Options{Off: !cfg.Cache, Keys: cfg.CacheKeys})
+		return openedStore{Store: kept, Close: func() {}, memory: true}, nil
 	}
 	pg, err := openPostgres(ctx, postgres.Config{
 		DSN: cfg.DatabaseURL.Reveal(), MaxConns: int32(cfg.MaxConns), SchemaVersion: migrations.Latest(),
@@ -32,11 +38,25 @@ func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry)
 	if err != nil {
 		return openedStore{}, err
 	}
-	if err := tel.ObservePool(pg.Pool()); err != nil {
+	kept := cache.New(pg, cache.Options{Off: !cfg.Cache, Keys: cfg.CacheKeys, Lease: lease})
+	err = tel.ObservePool(pg.Pool())
+	if err == nil && cfg.Cache {
+		err = hearChanges(pg, cfg.DirectURL.Reveal(), kept)
+	}
+	if err != nil {
 		pg.Close()
 		return openedStore{}, err
 	}
-	return openedStore{Store: pg, Close: pg.Close}, nil
+	return openedStore{Store: kept, Close: pg.Close}, nil
+}
+
+// hearChanges tells a cache what other replicas change.
+func hearChanges(pg *postgres.Store, direct string, kept *cache.Store) error {
+	err := pg.Listen(direct, kept)
+	if errors.Is(err, postgres.ErrDSN) {
+		return unusable{fmt.Errorf("DATABASE_DIRECT_URL: %w", err)}
+	}
+	return err
 }
 
 // openPostgres opens a store whose DSN is DATABASE_URL.
@@ -73,7 +93,8 @@ func seed(ctx context.Context, getenv func(string) string, stdout io.Writer) err
 	if _, err := pg.Ping(ctx); err != nil {
 		return fmt.Errorf("the database cannot take sample data (make migrate-up): %w", err)
 	}
-	sample, err := registry.Seed(ctx, pg, registry.Options{Version: version})
+	// Servers that run may keep that there is no such tenant: they hear of it.
+	sample, err := registry.Seed(ctx, cache.New(pg, cache.Options{Off: true}), registry.Options{Version: version})
 	switch {
 	case errors.Is(err, registry.ErrDuplicate):
 		return errors.New("the database has the tenant acme already; nothing was changed")

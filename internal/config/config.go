@@ -21,6 +21,9 @@ type Config struct {
 	AdminAddr      string // of /metrics and /debug/pprof; empty: none
 	KeycloakIssuer string
 	DatabaseURL    Secret // empty: the in-memory store
+	DirectURL      Secret // where to listen for changes; empty: DatabaseURL
+	Cache          bool   // what verify and by-slug read is kept
+	CacheKeys      int    // answers about keys that are kept at most
 	MaxConns       int    // of the pool
 	MaxKeys        int    // unrevoked API keys per tenant
 	AuditSigning   Secret // of checkpoints; empty: there are none
@@ -57,7 +60,10 @@ var Variables = []Variable{
 	{"RATE_LIMIT", "0 in dev, else 100", "requests a second of one principal, twice as many at once, on each replica; `0` means no limit"},
 	{"TRUSTED_PROXIES", "0", "how many proxies stand in front and append to `X-Forwarded-For`, 0 to 10"},
 	{"DATABASE_URL", "", "Postgres DSN; empty means the in-memory store"},
-	{"DB_MAX_CONNS", "10", "connections to Postgres, 1 to 1000; one more is kept for `/readyz`"},
+	{"DATABASE_DIRECT_URL", "DATABASE_URL", "Postgres DSN of the same database that leads to no pooler: changes of other replicas are heard there"},
+	{"CACHE", "on", "one of `on`, `off`; `off` reads the store at every verify and by-slug"},
+	{"CACHE_KEYS", "1000000", "answers about API keys that are kept, 1 to 100000000; each takes 1 to 2 KB"},
+	{"DB_MAX_CONNS", "10", "connections to Postgres, 1 to 1000; one more is kept for `/readyz`, and two to hear changes"},
 	{"MAX_KEYS_PER_TENANT", "10000", "API keys of a tenant that are not revoked"},
 	{"AUDIT_SIGNING_KEY", "", "signs checkpoints of the audit log, as `tenant-registry audit keygen` makes it; empty means none"},
 	{"DRAIN_DELAY", "1s", "how long `/readyz` answers 503 before the listener closes on SIGTERM, at most 1m"},
@@ -78,6 +84,9 @@ func Load(getenv func(string) string) (Config, error) {
 		AdminAddr:      r.addr("ADMIN_ADDR"),
 		KeycloakIssuer: r.url("KEYCLOAK_ISSUER"),
 		DatabaseURL:    r.dsn("DATABASE_URL"),
+		DirectURL:      r.directDSN("DATABASE_DIRECT_URL"),
+		Cache:          r.oneOf("CACHE", "on", "off") == "on",
+		CacheKeys:      r.number("CACHE_KEYS", 1, 100_000_000),
 		MaxConns:       r.number("DB_MAX_CONNS", 1, 1000),
 		MaxKeys:        r.number("MAX_KEYS_PER_TENANT", 1, 1_000_000),
 		AuditSigning:   Secret(r.getenv("AUDIT_SIGNING_KEY")),
@@ -188,8 +197,12 @@ func (r *reader) url(name string) string {
 	return value
 }
 
-func (r *reader) dsn(name string) Secret {
-	value := r.get(name)
+func (r *reader) dsn(name string) Secret { return r.dsnOf(name, r.get(name)) }
+
+// directDSN is empty if it is not set: its default is another setting.
+func (r *reader) directDSN(name string) Secret { return r.dsnOf(name, r.getenv(name)) }
+
+func (r *reader) dsnOf(name, value string) Secret {
 	if value != "" && !strings.HasPrefix(value, "postgres://") && !strings.HasPrefix(value, "postgresql://") && !strings.Contains(value, "=") {
 		r.fault(name, "must be a Postgres DSN, such as postgres://user:password@host:5432/database")
 	}

@@ -12,6 +12,9 @@ import (
 // microseconds, unset stays unset, an empty list or map is not nil unless it says so); values, not pointers into the store, cross
 // the border, so nothing a caller does to a result changes the store. A text with a NUL, or that is not UTF-8, is never stored: writing
 // it is an error. An id that is there already is ErrDuplicate. What cannot be answered now is ErrUnavailable.
+//
+// What KeyFacts and TenantBySlug return may be shared with other callers: what is reached from it through maps, slices and pointers is
+// for reading only.
 type Store interface {
 	Reader
 	// Tx runs fn in one transaction: all of its writes are committed when it returns nil, none when it returns an error, which
@@ -48,6 +51,7 @@ type Tx interface {
 	EntitlementWriter
 	APIKeyWriter
 	AuditWriter
+	Publisher
 }
 
 // TenantReader reads tenants.
@@ -56,6 +60,8 @@ type TenantReader interface {
 	Tenant(ctx context.Context, id uuid.UUID) (Tenant, error)
 	// TenantBySlug returns ErrNotFound if nobody has this slug.
 	TenantBySlug(ctx context.Context, slug string) (Tenant, error)
+	// ManyTenantsBySlug is TenantBySlug for many at the price of little more than one: all as of one instant. What nobody has is not in it.
+	ManyTenantsBySlug(ctx context.Context, slugs []string) (map[string]Tenant, error)
 	// TenantByOrg returns ErrNotFound if nobody has this keycloak_org_id; nobody has the empty one.
 	TenantByOrg(ctx context.Context, org string) (Tenant, error)
 }
@@ -175,4 +181,11 @@ type AuditWriter interface {
 	InsertEvent(ctx context.Context, e AuditEvent) error
 	// InsertEvents is InsertEvent for many.
 	InsertEvents(ctx context.Context, events []AuditEvent) error
+}
+
+// Publisher tells other programs on the same store what changes.
+type Publisher interface {
+	// Publish tells everybody who listens, after the commit and only then, what this transaction touched. A use case need not call it:
+	// the store that it is given does, before the audit lock is taken.
+	Publish(ctx context.Context, touched Touched) error
 }

@@ -84,6 +84,9 @@ func (s *Server) answer(rt route, may policy, w http.ResponseWriter, r *http.Req
 		return answer{}, err
 	}
 	ctx := r.Context()
+	if wantsFresh(r.Header) {
+		ctx = registry.WithoutCache(ctx)
+	}
 	if rt.event != "" {
 		ctx = context.WithoutCancel(ctx)
 	}
@@ -97,6 +100,19 @@ func (s *Server) answer(rt route, may policy, w http.ResponseWriter, r *http.Req
 	a, err := rt.handle(s, &call{ctx: ctx, r: r, query: q, body: body, maxBody: rt.maxBody(), by: by})
 	a.repeated = by.Repeated()
 	return a, err
+}
+
+// wantsFresh tells whether the caller takes no answer that was read before it asked.
+func wantsFresh(h http.Header) bool {
+	for _, header := range h["Cache-Control"] {
+		for directive := range strings.SplitSeq(header, ",") {
+			switch strings.ToLower(strings.TrimSpace(directive)) {
+			case "no-cache", "max-age=0":
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // write sends an answer, which is encoded whole before the first byte leaves.

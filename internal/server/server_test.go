@@ -21,6 +21,7 @@ import (
 
 	"github.com/breakpilot/tenant-registry/internal/auth"
 	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/store/cache"
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
@@ -62,12 +63,12 @@ func reportUnanswered() int {
 	return 1
 }
 
-// stores are what every test of the API runs on.
+// stores are what every test of the API runs on, each behind the cache.
 var stores = []struct {
 	name string
 	open func(*testing.T) (store registry.Store, dsn string)
 }{
-	{"memory", func(*testing.T) (registry.Store, string) { return memory.New(), "" }},
+	{"memory", func(*testing.T) (registry.Store, string) { return cache.New(memory.New(), cache.Options{}), "" }},
 	{"postgres", openPostgres},
 }
 
@@ -81,7 +82,7 @@ func openPostgres(t *testing.T) (registry.Store, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
-	return store, dsn
+	return cache.New(store, cache.Options{}), dsn // nobody else changes this database through a program
 }
 
 // patience is what a call may take on a busy test machine.

@@ -19,6 +19,19 @@ func (r reader) TenantBySlug(ctx context.Context, slug string) (registry.Tenant,
 	return read(ctx, r, func(own bool) (registry.Tenant, error) { return r.db.slugs[slug].read(own) })
 }
 
+// ManyTenantsBySlug implements registry.TenantReader.
+func (r reader) ManyTenantsBySlug(ctx context.Context, slugs []string) (map[string]registry.Tenant, error) {
+	return read(ctx, r, func(own bool) (map[string]registry.Tenant, error) {
+		found := map[string]registry.Tenant{}
+		for _, slug := range slugs {
+			if t, err := r.db.slugs[slug].read(own); err == nil {
+				found[slug] = t
+			}
+		}
+		return found, nil
+	})
+}
+
 // TenantByOrg implements registry.TenantReader.
 func (r reader) TenantByOrg(ctx context.Context, org string) (registry.Tenant, error) {
 	return read(ctx, r, func(own bool) (registry.Tenant, error) { return r.db.orgs[org].read(own) })

@@ -122,3 +122,9 @@ func (t *tx) end() {
 		<-t.db.slot
 	}
 }
+
+// Publish implements registry.Publisher. Nobody else can listen: the store is this process's own.
+func (t *tx) Publish(ctx context.Context, _ registry.Touched) error {
+	_, err := read(ctx, t.reader, func(bool) (any, error) { return nil, nil })
+	return err
+}

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"net"
 	"net/url"
@@ -25,6 +26,8 @@ type proxy struct {
 	then    func(*link)
 	queries int             // how often it was sent
 	refuses map[string]bool // parameters that a session must not be opened with, as of a pooler
+	keeps   string          // notifications that do not pass: "all", or "idle" for those outside of an answer, as of a pooler
+	kept    int             // notifications that did not pass
 }
 
 // link is one connection.
@@ -32,6 +35,8 @@ type link struct {
 	client, server net.Conn
 	mute           bool // nothing more comes from the server
 	asked          bool // the next answer is that of onQuery
+	idle           bool // all that was asked is answered
+	rest           []byte
 }
 
 // startProxy returns the proxy and the DSN that leads through it. The DSN must be one without TLS.
@@ -133,6 +138,7 @@ func (p *proxy) toServer(l *link) {
 			return
 		}
 		p.mu.Lock()
+		l.idle = false
 		if p.onQuery != "" && bytes.Contains(buffer[:n], []byte(p.onQuery+"\x00")) {
 			p.queries++
 			l.asked = true
@@ -190,12 +196,36 @@ func (p *proxy) toClient(l *link) {
 			p.then(l)
 		}
 		swallow := p.silent || l.mute
+		passes := buffer[:n]
+		if p.keeps != "" {
+			passes = p.filter(l, passes)
+		}
 		p.mu.Unlock()
 		if swallow {
 			continue
 		}
-		if _, err := l.client.Write(buffer[:n]); err != nil && err != io.EOF {
+		if _, err := l.client.Write(passes); err != nil && err != io.EOF {
 			return
 		}
 	}
+}
+
+// filter takes out notifications. It needs the lock, and to be called from the first byte on that the server says.
+func (p *proxy) filter(l *link, said []byte) (passes []byte) {
+	l.rest = append(l.rest, said...)
+	for len(l.rest) >= 5 {
+		size := 1 + int(binary.BigEndian.Uint32(l.rest[1:]))
+		if len(l.rest) < size {
+			break
+		}
+		message := l.rest[:size]
+		l.rest = l.rest[size:]
+		if message[0] == 'A' && (p.keeps == "all" || l.idle) {
+			p.kept++
+			continue
+		}
+		l.idle = message[0] == 'Z'
+		passes = append(passes, message...)
+	}
+	return passes
 }

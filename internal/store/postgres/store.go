@@ -69,6 +69,9 @@ type Store struct {
 	pool  *pool
 	probe *probe
 	ping  time.Duration
+	log   *slog.Logger
+
+	stopListening func()
 }
 
 var _ registry.Store = (*Store)(nil)
@@ -96,6 +99,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		inner: inner, mode: pc.ConnConfig.DefaultQueryExecMode, acquireTimeout: cfg.AcquireTimeout, callTimeout: cfg.CallTimeout,
 	}
 	s := &Store{reader: reader{p}, pool: p, probe: newProbe(first, pc.ConnConfig, cfg.SchemaVersion, inner.Reset), ping: cfg.PingTimeout}
+	s.log, s.stopListening = cfg.Logger, func() {}
 	if _, err := s.Ping(ctx); err != nil {
 		cfg.Logger.WarnContext(ctx, "the database is reached but not ready", "error", err)
 	}
@@ -120,6 +124,7 @@ func (s *Store) Pool() *pgxpool.Pool { return s.pool.inner }
 
 // Close waits for the calls that are under way and closes all connections. Later calls are ErrUnavailable.
 func (s *Store) Close() {
+	s.stopListening()
 	s.pool.inner.Close()
 	s.probe.close()
 }

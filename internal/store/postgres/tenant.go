@@ -52,6 +52,20 @@ func (r reader) TenantBySlug(ctx context.Context, slug string) (registry.Tenant,
 	return one(ctx, r, query{"read tenant by slug", sql, []any{slug}}, scanTenant)
 }
 
+// ManyTenantsBySlug implements registry.TenantReader.
+func (r reader) ManyTenantsBySlug(ctx context.Context, slugs []string) (map[string]registry.Tenant, error) {
+	const sql = `SELECT` + tenantColumns + ` FROM tenants t WHERE t.slug = ANY($1)`
+	tenants, err := many(ctx, r, query{"read tenants by slug", sql, []any{list(slugs)}}, scanTenant)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]registry.Tenant, len(tenants))
+	for _, t := range tenants {
+		found[t.Slug] = t
+	}
+	return found, nil
+}
+
 // TenantByOrg implements registry.TenantReader.
 func (r reader) TenantByOrg(ctx context.Context, org string) (registry.Tenant, error) {
 	const sql = `SELECT` + tenantColumns + ` FROM tenants t WHERE t.keycloak_org_id = $1`

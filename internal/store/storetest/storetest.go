@@ -19,6 +19,8 @@ import (
 type Options struct {
 	// OneWriter: transactions that lock or write wait for each other even if they touch different rows.
 	OneWriter bool
+	// Shared: what KeyFacts and TenantBySlug return on a Store shares memory with what they return to others.
+	Shared bool
 }
 
 // Run tests a store. open returns a new, empty one each time; what it needs to be closed it leaves to t.Cleanup. All tests run in

@@ -33,6 +33,12 @@ func tenantsComeBack(w *world) {
 	got, err := w.store.TenantByOrg(w.ctx, full.KeycloakOrgID)
 	w.must(err)
 	w.equal(got, kept(full))
+	many, err := w.store.ManyTenantsBySlug(w.ctx, []string{"full", "nobody", "minimal", "full"})
+	w.must(err)
+	w.equal(many, map[string]registry.Tenant{"full": kept(full), "minimal": minimal})
+	none, err := w.store.ManyTenantsBySlug(w.ctx, nil)
+	w.must(err)
+	w.equal(len(none), 0)
 }
 
 func missingTenants(w *world) {

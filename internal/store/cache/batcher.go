@@ -1,0 +1,95 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// batcher merges what is asked for at the same time into few calls of load. Whoever asks gets what a call says that began after
+// they asked. A lone question is a call of its own, at once.
+type batcher[K comparable, V any] struct {
+	load  func(ctx context.Context, keys []K) (map[K]*V, error)
+	limit int // of calls at a time
+
+	mu      sync.Mutex
+	running int
+	next    *batch[K, V] // takes questions until its call begins; nil: none was asked
+}
+
+// batch is one call. What it found may be read when done is closed.
+type batch[K comparable, V any] struct {
+	ctx   context.Context // of who asked first; it does not end with them
+	keys  map[K]struct{}
+	done  chan struct{}
+	found map[K]*V
+	err   error
+}
+
+// get returns when there is an answer or ctx ends. If the call fails, all who asked hear it.
+func (b *batcher[K, V]) get(ctx context.Context, key K) (*V, error) {
+	joined := b.join(ctx, key)
+	select {
+	case <-joined.done:
+	case <-ctx.Done():
+		return nil, waited(ctx)
+	}
+	if joined.err != nil {
+		return nil, joined.err
+	}
+	value, there := joined.found[key]
+	if !there {
+		return nil, registry.ErrNotFound
+	}
+	return value, nil
+}
+
+func (b *batcher[K, V]) join(ctx context.Context, key K) *batch[K, V] {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.next == nil {
+		b.next = &batch[K, V]{ctx: context.WithoutCancel(ctx), keys: map[K]struct{}{}, done: make(chan struct{})}
+	}
+	joined := b.next
+	joined.keys[key] = struct{}{}
+	if b.running < b.limit {
+		b.running++
+		b.next = nil
+		go b.run(joined)
+	}
+	return joined
+}
+
+// run makes one call after the other until nobody has asked meanwhile.
+func (b *batcher[K, V]) run(now *batch[K, V]) {
+	for now != nil {
+		now.found, now.err = b.call(now)
+		close(now.done)
+		now = b.take()
+	}
+}
+
+func (b *batcher[K, V]) take() *batch[K, V] {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.next
+	b.next = nil
+	if now == nil {
+		b.running--
+	}
+	return now
+}
+
+// call makes an error of a panic: there is nobody above it who would, and others wait.
+func (b *batcher[K, V]) call(now *batch[K, V]) (found map[K]*V, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("cache: panic in the store: %v", fault)
+		}
+	}()
+	return b.load(now.ctx, slices.Collect(maps.Keys(now.keys)))
+}

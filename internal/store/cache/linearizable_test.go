@@ -1,0 +1,267 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/store/cache"
+	"github.com/breakpilot/tenant-registry/internal/store/memory"
+	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+)
+
+var operations = flag.Int("operations", 6000, "how many operations TestLinearizable looks at in all")
+
+const (
+	clients     = 6   // at once, on one subject
+	perHistory  = 120 // operations on one subject
+	subjects    = 4   // at a time
+	writeOneIn  = 5
+	checkWithin = 2 * time.Minute
+)
+
+// state is what there is to know of a subject, which is one key and its tenant.
+type state struct{ created, revoked, frozen bool }
+
+// operation is a write of some of that, or a read of all (verify) or of the tenant alone (by slug).
+type operation struct {
+	name string
+	on   bool // what revoke and freeze set
+}
+
+// model is a subject as a single place that everybody writes and reads one after the other.
+var model = porcupine.Model{
+	Init: func() any { return state{} },
+	Step: func(before, in, out any) (bool, any) {
+		fits, after := step(before.(state), in.(operation), out.(state))
+		return fits, after
+	},
+}
+
+func step(s state, in operation, out state) (fits bool, after state) {
+	switch in.name {
+	case "create":
+		s.created = true
+	case "revoke":
+		if s.created {
+			s.revoked = in.on
+		}
+		return out.created == s.created, s // whether it was there
+	case "freeze":
+		s.frozen = in.on
+	case "verify":
+		if !s.created {
+			return out == state{}, s
+		}
+		return out == s, s
+	case "by slug":
+		return out.frozen == s.frozen, s
+	}
+	return true, s
+}
+
+// TestLinearizable: what is written and read at the same time, through one cache, or through two with no-cache, is as if it were done
+// one after the other; control: a cache that is told nothing.
+func TestLinearizable(t *testing.T) {
+	t.Parallel()
+	never := func(ctx context.Context) context.Context { return ctx }
+	sometimes := func(ctx context.Context) context.Context {
+		if rand.N(8) == 0 {
+			return registry.WithoutCache(ctx)
+		}
+		return ctx
+	}
+	small := cache.Options{Keys: 3, Slugs: 3, Unknown: 3} // so that much is read again
+	for _, c := range []struct {
+		name     string
+		open     func(*testing.T) (writes, reads []registry.Store)
+		ctx      func(context.Context) context.Context
+		violates bool
+	}{
+		{"one replica, in memory", func(*testing.T) (writes, reads []registry.Store) {
+			one := []registry.Store{cache.New(memory.New(), small)}
+			return one, one
+		}, sometimes, false},
+		{"one replica, on Postgres", func(t *testing.T) (writes, reads []registry.Store) {
+			one := []registry.Store{cache.New(openStore(t, postgrestest.New(t)), cache.Options{})}
+			return one, one
+		}, sometimes, false},
+		{"two replicas, with no-cache", func(t *testing.T) (writes, reads []registry.Store) {
+			dsn := postgrestest.New(t)
+			two := []registry.Store{listening(t, dsn), listening(t, dsn)}
+			return two, two
+		}, registry.WithoutCache, false},
+		{"control: two replicas, without no-cache", func(t *testing.T) (writes, reads []registry.Store) {
+			dsn := postgrestest.New(t)
+			two := []registry.Store{listening(t, dsn), listening(t, dsn)}
+			return two, two
+		}, never, true},
+		{"control: a cache that is told nothing", func(*testing.T) (writes, reads []registry.Store) {
+			inner := memory.New()
+			return []registry.Store{inner}, []registry.Store{cache.New(inner, cache.Options{})}
+		}, never, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			writes, reads := c.open(t)
+			share := *operations / 3
+			if c.violates {
+				share = 2000
+			}
+			histories := runHistories(t, writes, reads, c.ctx, share/perHistory+1)
+			violations := 0
+			for _, h := range histories {
+				switch porcupine.CheckOperationsTimeout(model, h, checkWithin) {
+				case porcupine.Illegal:
+					violations++
+				case porcupine.Unknown:
+					t.Error("a history was not decided in time")
+				}
+			}
+			t.Logf("%d histories of %d operations, %d are not linearizable", len(histories), perHistory, violations)
+			if violations > 0 != c.violates {
+				t.Errorf("%d of %d histories are not linearizable", violations, len(histories))
+			}
+		})
+	}
+}
+
+// listening is a replica that hears of changes.
+func listening(t *testing.T, dsn string) registry.Store {
+	t.Helper()
+	store := openStore(t, dsn)
+	kept := cache.New(store, cache.Options{Lease: time.Second})
+	must(t, store.Listen("", kept))
+	for over := time.Now().Add(patience); !kept.Keeping(); {
+		if time.Now().After(over) {
+			t.Fatal("it hears nothing")
+		}
+		<-time.After(time.Millisecond)
+	}
+	return kept
+}
+
+func runHistories(t *testing.T, writes, reads []registry.Store, ctx func(context.Context) context.Context, n int) [][]porcupine.Operation {
+	t.Helper()
+	histories := make([][]porcupine.Operation, n)
+	next := make(chan int)
+	var running sync.WaitGroup
+	for range subjects {
+		running.Go(func() {
+			for i := range next {
+				s := &subject{T: t, writes: writes, reads: reads, ctx: ctx, began: time.Now()}
+				histories[i] = s.history(fmt.Sprintf("tenant-%d", i))
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	running.Wait()
+	return histories
+}
+
+// subject is one tenant and its key, and what is done to them.
+type subject struct {
+	*testing.T
+	writes, reads []registry.Store
+	ctx           func(context.Context) context.Context
+	began         time.Time
+	tenant        registry.Tenant
+	key           registry.APIKey
+}
+
+func (s *subject) history(slug string) []porcupine.Operation {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s.tenant = registry.Tenant{
+		ID: uuid.Must(uuid.NewV7()), Slug: slug, Name: "n", Status: registry.StatusActive, Metadata: map[string]string{}, Version: 1,
+		CreatedAt: now, UpdatedAt: now,
+	}
+	id := uuid.Must(uuid.NewV7())
+	s.key = registry.APIKey{
+		ID: id, TenantID: s.tenant.ID, Name: "n", Environment: registry.Live, Scopes: []string{}, Prefix: "bp_live_abcd",
+		Hash: registry.Hash(append(id[:], id[:]...)), CreatedBy: "tester", CreatedAt: now, UpdatedAt: now, Version: 1,
+	}
+	s.check(s.writes[0].Tx(s.Context(), func(tx registry.Tx) error { return tx.InsertTenant(s.Context(), s.tenant) }))
+	var (
+		mu   sync.Mutex
+		done []porcupine.Operation
+		all  sync.WaitGroup
+	)
+	for client := range clients {
+		all.Go(func() {
+			for i := range perHistory / clients {
+				in := operation{name: []string{"verify", "verify", "verify", "by slug"}[rand.N(4)]}
+				switch {
+				case client == 0 && i == 2:
+					in = operation{name: "create"}
+				case rand.N(writeOneIn) == 0:
+					in = operation{[]string{"revoke", "freeze"}[rand.N(2)], rand.N(2) == 0}
+				}
+				call := time.Since(s.began)
+				out := s.do(in)
+				op := porcupine.Operation{ClientId: client, Input: in, Call: int64(call), Output: out, Return: int64(time.Since(s.began))}
+				mu.Lock()
+				done = append(done, op)
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	return done
+}
+
+func (s *subject) do(in operation) (out state) {
+	write, read := s.writes[rand.N(len(s.writes))], s.reads[rand.N(len(s.reads))]
+	ctx := s.ctx(s.Context())
+	switch in.name {
+	case "create":
+		s.check(write.Tx(ctx, func(tx registry.Tx) error { return tx.InsertAPIKey(ctx, s.key) }))
+	case "revoke":
+		k := s.key
+		if in.on {
+			k.RevokedAt, k.RevokedBy = &k.CreatedAt, "tester"
+		}
+		out.created = s.found(write.Tx(ctx, func(tx registry.Tx) error { return tx.UpdateAPIKey(ctx, k) }))
+	case "freeze":
+		frozen := s.tenant
+		if in.on {
+			frozen.Status = registry.StatusFrozen
+		}
+		s.check(write.Tx(ctx, func(tx registry.Tx) error { return tx.UpdateTenant(ctx, frozen) }))
+	case "verify":
+		f, err := read.KeyFacts(ctx, s.key.Hash, "")
+		if s.found(err) {
+			out = state{true, f.Key.RevokedAt != nil, f.Tenant.Status == registry.StatusFrozen}
+		}
+	case "by slug":
+		tenant, err := read.TenantBySlug(ctx, s.tenant.Slug)
+		s.check(err)
+		out.frozen = tenant.Status == registry.StatusFrozen
+	}
+	return out
+}
+
+func (s *subject) found(err error) bool {
+	if errors.Is(err, registry.ErrNotFound) {
+		return false
+	}
+	s.check(err)
+	return true
+}
+
+func (s *subject) check(err error) {
+	if err != nil {
+		s.Error(err)
+	}
+}

@@ -1,0 +1,295 @@
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/store/cache"
+	"github.com/breakpilot/tenant-registry/internal/store/postgres"
+	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+)
+
+// The lease of the caches here, and what may be added to it: see README.
+const (
+	lease = time.Second
+	slack = 100 * time.Millisecond
+)
+
+// logged keeps what is logged.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logged) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), text)
+}
+
+// replica is a service with a cache on a database.
+type replica struct {
+	*registry.Service
+	cache *cache.Store
+	log   *logged
+}
+
+// newReplica hears others by the DSN direct; "none": it does not, and its lease holds for ever.
+func newReplica(t *testing.T, dsn, direct string) *replica {
+	t.Helper()
+	log := &logged{}
+	store := open(t, postgres.Config{DSN: dsn, MaxConns: 4, AcquireTimeout: 10 * time.Second, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	o := cache.Options{Lease: lease}
+	if direct == "none" {
+		o.Lease = 0
+	}
+	kept := cache.New(store, o)
+	if direct != "none" {
+		must(t, store.Listen(direct, kept))
+	}
+	return &replica{registry.New(kept, registry.Options{}), kept, log}
+}
+
+func (r *replica) hears(t *testing.T) {
+	t.Helper()
+	until(t, "the lease", 20*time.Second, r.cache.Keeping)
+}
+
+// key makes a tenant of this slug with a key, and returns the key's id and text.
+func (r *replica) key(t *testing.T, slug string) (uuid.UUID, string) {
+	t.Helper()
+	tenant, err := r.CreateTenant(t.Context(), operator, registry.NewTenant{Slug: slug, Name: slug})
+	must(t, err)
+	k, text, err := r.CreateAPIKey(t.Context(), operator, registry.NewAPIKey{TenantID: tenant.ID, Name: "k"})
+	must(t, err)
+	return k.ID, text
+}
+
+func (r *replica) valid(t *testing.T, key string) bool {
+	t.Helper()
+	v, err := r.Verify(t.Context(), operator, registry.VerifyQuery{Key: key})
+	must(t, err)
+	return v.Valid()
+}
+
+func (r *replica) revoke(t *testing.T, id uuid.UUID) (answered time.Time) {
+	t.Helper()
+	_, err := r.RevokeAPIKey(t.Context(), operator, id, "")
+	must(t, err)
+	return time.Now()
+}
+
+// TestChangesAreHeard: what one replica changes, another one stops answering, before its lease ends; control: one that does not listen
+// goes on.
+func TestChangesAreHeard(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	one, other, deaf := newReplica(t, dsn, ""), newReplica(t, dsn, ""), newReplica(t, dsn, "none")
+	one.hears(t)
+	other.hears(t)
+	id, key := one.key(t, "tenant")
+	for _, r := range []*replica{one, other, deaf} {
+		until(t, "it is kept", 20*time.Second, func() bool { return r.valid(t, key) })
+	}
+	one.revoke(t, id)
+	if one.valid(t, key) {
+		t.Error("the replica that revoked says valid")
+	}
+	until(t, "the other hears", 20*time.Second, func() bool { return !other.valid(t, key) })
+	if !deaf.valid(t, key) {
+		t.Error("control: nothing was kept")
+	}
+	if one.log.count("level=WARN msg=\"changes") > 0 {
+		t.Error("a warning without a reason")
+	}
+}
+
+// TestListenerFails: with its connection cut, or silent, a replica answers from what it keeps until the lease ends, and no longer.
+func TestListenerFails(t *testing.T) {
+	t.Parallel()
+	for name, harm := range map[string]func(*proxy){
+		"cut":    (*proxy).stop,
+		"frozen": func(p *proxy) { p.blackhole(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := postgrestest.New(t)
+			p, direct := startProxy(t, dsn)
+			one := newReplica(t, dsn, "")
+			id, key := one.key(t, "tenant")
+			other, forever := newReplica(t, dsn, direct), newReplica(t, dsn, "none") // to them the key is not new
+			other.hears(t)
+			if !other.valid(t, key) || !forever.valid(t, key) {
+				t.Fatal("the key is not good")
+			}
+			harm(p)
+			answered := one.revoke(t, id)
+			var last time.Duration
+			for valid := true; valid || time.Since(answered) < lease+3*slack; {
+				asked := time.Since(answered)
+				if valid = other.valid(t, key); valid {
+					last = asked
+				}
+				if valid && asked > lease+slack {
+					t.Fatalf("%s after the revocation was answered, the key is still good", asked)
+				}
+			}
+			t.Logf("%s: the last answer that was stale was asked for %s after the revocation", name, last)
+			if !forever.valid(t, key) {
+				t.Error("control: without a lease nothing stale was answered")
+			}
+			until(t, "a warning", 20*time.Second, func() bool { return other.log.count("level=WARN msg=\"changes") == 1 })
+		})
+	}
+}
+
+// TestListenerComesBack: what was said while nobody listened is not missed.
+func TestListenerComesBack(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	p, direct := startProxy(t, dsn)
+	one := newReplica(t, dsn, "")
+	id, key := one.key(t, "tenant")
+	other := newReplica(t, dsn, direct)
+	other.hears(t)
+	if !other.valid(t, key) {
+		t.Fatal("the key is not good")
+	}
+	p.stop()
+	until(t, "the end of the lease", 20*time.Second, func() bool { return !other.cache.Keeping() })
+	one.revoke(t, id)
+	p.restart()
+	other.hears(t)
+	if other.valid(t, key) {
+		t.Error("it answers from what it kept before")
+	}
+	if other.log.count("level=INFO msg=\"changes") != 1 {
+		t.Error("that it hears again is not in the log")
+	}
+}
+
+// TestDeafListener: where notifications do not arrive the cache stays off, the answers are right, and the log says once what to do.
+func TestDeafListener(t *testing.T) {
+	t.Parallel()
+	through := func(keeps string) func(*testing.T, string) string {
+		return func(t *testing.T, dsn string) string {
+			p, direct := startProxy(t, dsn)
+			p.keeps = keeps
+			return direct
+		}
+	}
+	for name, direct := range map[string]func(t *testing.T, dsn string) string{
+		"a pooler that swallows notifications":                 through("all"),
+		"a pooler that passes them only together with answers": through("idle"),
+		"another database": func(t *testing.T, _ string) string { return postgrestest.New(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := postgrestest.New(t)
+			one, other := newReplica(t, dsn, ""), newReplica(t, dsn, direct(t, dsn))
+			id, key := one.key(t, "tenant")
+			until(t, "a warning", 30*time.Second, func() bool {
+				if other.cache.Keeping() {
+					t.Fatal("it keeps answers although it hears nothing")
+				}
+				return other.valid(t, key) && other.log.count("DATABASE_DIRECT_URL") > 0
+			})
+			one.revoke(t, id)
+			if other.valid(t, key) {
+				t.Error("a stale answer")
+			}
+			if n := other.log.count("level=WARN msg=\"changes"); n != 1 {
+				t.Errorf("%d warnings", n)
+			}
+		})
+	}
+}
+
+// TestOwnNotificationsProveNothing is why heartbeats come from another connection: a session hears its own with the answer to
+// NOTIFY, also through a pooler that passes it no others.
+func TestOwnNotificationsProveNothing(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	p, direct := startProxy(t, dsn)
+	p.keeps = "idle"
+	listener, other := connect(t, direct), connect(t, dsn)
+	listener.run(`LISTEN tenant_registry`)
+	other.run(`NOTIFY tenant_registry, 'of another'`)
+	until(t, "the pooler gets it", 10*time.Second, func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.kept == 1
+	})
+	listener.run(`NOTIFY tenant_registry, 'own'`)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	n, err := listener.WaitForNotification(ctx)
+	if err != nil || n.Payload != "own" {
+		t.Errorf("heard %+v, %v", n, err)
+	}
+}
+
+// TestStorm: what ten thousand keys depend on is told in one notification.
+func TestStorm(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	r := newReplica(t, dsn, "none")
+	tenant, err := r.CreateTenant(t.Context(), operator, registry.NewTenant{Slug: "tenant", Name: "n"})
+	must(t, err)
+	_, err = r.ActivateTenant(t.Context(), operator, tenant.ID)
+	must(t, err)
+	listener := connect(t, dsn)
+	listener.run(`INSERT INTO api_keys (id, tenant_id, name, environment, scopes, prefix, hash, disabled, version, created_by, created_at, updated_at)
+		SELECT gen_random_uuid(), $1, 'n', 'live', '{}', 'bp_live_abcd', sha256(n::text::bytea), false, 1, 'tester', now(), now()
+		FROM generate_series(1, 10000) AS n`, tenant.ID)
+	listener.run(`LISTEN tenant_registry`)
+	_, err = r.CancelTenant(t.Context(), operator, tenant.ID)
+	must(t, err)
+	connect(t, dsn).run(`NOTIFY tenant_registry, 'the end'`)
+	var heard []string
+	for len(heard) == 0 || heard[len(heard)-1] != "the end" {
+		n, err := listener.WaitForNotification(t.Context())
+		must(t, err)
+		heard = append(heard, n.Payload)
+	}
+	if len(heard) != 2 || heard[0] != "tenant:"+tenant.ID.String() {
+		t.Errorf("heard %q", heard)
+	}
+}
+
+// TestOnlyCommittedChangesAreTold, and events alone are none.
+func TestOnlyCommittedChangesAreTold(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	r := newReplica(t, dsn, "none")
+	listener := connect(t, dsn)
+	listener.run(`LISTEN tenant_registry`)
+	_, err := r.RecordEvent(t.Context(), operator, registry.AuditEvent{Action: "a.b", CRUD: registry.Create, IsAnonymous: true})
+	must(t, err)
+	_ = r.cache.Tx(t.Context(), func(tx registry.Tx) error {
+		must(t, tx.InsertTenant(t.Context(), newTenant("undone")))
+		_, err := tx.AuditHead(t.Context(), uuid.Nil)
+		must(t, err)
+		return context.Canceled
+	})
+	r.key(t, "tenant")
+	n, err := listener.WaitForNotification(t.Context())
+	must(t, err)
+	if !strings.HasSuffix(n.Payload, "slug:tenant") {
+		t.Errorf("heard %q", n.Payload)
+	}
+}
