@@ -39,8 +39,8 @@ type Reader interface {
 	AuditReader
 }
 
-// Tx is one transaction. Its rule of locking, without exception: the tenant's row first, then the tenant's other rows, then the
-// work, and AuditHead last, directly before InsertEvent and the end.
+// Tx is one transaction. Its rule of locking: the tenant's row first, then the tenant's other rows, then the work, and AuditHead last,
+// directly before InsertEvent and the end. The one exception is TouchAPIKeys, which waits for nobody and is alone in its transaction.
 type Tx interface {
 	Reader
 	TenantWriter
