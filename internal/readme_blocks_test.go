@@ -361,6 +361,12 @@ func TestLinks(t *testing.T) {
 	for _, document := range []string{"README.md", "CONTRIBUTING.md"} {
 		text := read(t, "../"+document)
 		for _, m := range regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(text, -1) {
+			if heading, is := strings.CutPrefix(m[1], "#"); is {
+				if !strings.Contains(strings.ToLower(text), "\n## "+strings.ReplaceAll(heading, "-", " ")+"\n") {
+					t.Errorf("%s has no section %s", document, heading)
+				}
+				continue
+			}
 			if _, err := os.Stat("../" + m[1]); err != nil {
 				t.Errorf("%s links to %s, which is not there", document, m[1])
 			}

@@ -14,8 +14,13 @@
 //	tenant    trial ──activate──▶ active ──cancel──▶ frozen
 //	request   pending ──▶ approved | rejected | cancelled
 //
-// The state of an entitlement (scheduled, trialing, active, expired, revoked) is computed from the clock at every read and
-// stored nowhere.
+// The state of an entitlement (scheduled, trialing, active, expired, revoked) and that of a key (active, disabled, expired, revoked) are
+// computed from the clock at every read and stored nowhere.
+//
+// # Secrets of a key
+//
+// A key has one secret or two: the current one and, for some time after a rotation, the previous one. Only their hashes are known
+// here. When they were last used is noted by Verify in memory, and written by KeyUses in the background.
 //
 // # The audit chain
 //

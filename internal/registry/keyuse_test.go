@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -39,6 +40,13 @@ func (tx touchedTx) TouchAPIKeys(ctx context.Context, uses []registry.KeyUse) er
 		return tx.s.down
 	}
 	return tx.Tx.TouchAPIKeys(ctx, uses)
+}
+
+// written are the writes so far.
+func (s *touched) written() [][]registry.KeyUse {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.writes)
 }
 
 func (s *touched) fail(err error) {
@@ -79,12 +87,12 @@ func TestKeyUses_batched(t *testing.T) {
 	}
 	w.sleep(time.Second)
 	w.verdicts([]string{second}, "VALID current")
-	if len(store.writes) != 0 {
-		t.Fatalf("verify wrote %d times", len(store.writes))
+	if len(store.written()) != 0 {
+		t.Fatalf("verify wrote %d times", len(store.written()))
 	}
 	w.must(uses.Flush(w.ctx))
-	if len(store.writes) != 1 || len(store.writes[0]) != 3 {
-		t.Fatalf("151 uses of three secrets were written as %+v", store.writes)
+	if len(store.written()) != 1 || len(store.written()[0]) != 3 {
+		t.Fatalf("151 uses of three secrets were written as %+v", store.written())
 	}
 	for id, want := range map[uuid.UUID][2]*time.Time{
 		one.ID: {at(51 * time.Second), at(50 * time.Second)}, two.ID: {at(50 * time.Second), nil}, never.ID: {nil, nil},
@@ -97,8 +105,8 @@ func TestKeyUses_batched(t *testing.T) {
 	w.must(uses.Flush(w.ctx))
 	k, err := w.s.APIKey(w.ctx, w.by, one.ID)
 	w.must(err)
-	if len(store.writes) != 1 || len(w.log()) != events || k.Version != rotated.Version || !k.UpdatedAt.Equal(rotated.UpdatedAt) {
-		t.Errorf("after %d writes there are %d new events, and the key is %+v", len(store.writes), len(w.log())-events, k)
+	if len(store.written()) != 1 || len(w.log()) != events || k.Version != rotated.Version || !k.UpdatedAt.Equal(rotated.UpdatedAt) {
+		t.Errorf("after %d writes there are %d new events, and the key is %+v", len(store.written()), len(w.log())-events, k)
 	}
 }
 
@@ -142,13 +150,13 @@ func TestKeyUses_bounded(t *testing.T) {
 	}
 	store.fail(registry.ErrUnavailable)
 	_ = uses.Flush(w.ctx)
-	kept := len(store.writes[0])
+	kept := len(store.written()[0])
 	for _, text := range texts { // no more room than before, for what is new
 		w.verdict(text)
 	}
 	store.fail(nil)
 	w.must(uses.Flush(w.ctx))
-	if again := len(store.writes[1]); kept > room || again > room || kept == 0 || again < kept {
+	if again := len(store.written()[1]); kept > room || again > room || kept == 0 || again < kept {
 		t.Errorf("%d, then %d were kept where there is room for %d", kept, again, room)
 	}
 	if dropped := uses.Dropped(); dropped < 2*(keys-room)-1 || dropped > 2*keys {
@@ -171,20 +179,20 @@ func TestKeyUses_run(t *testing.T) {
 		w.verdict(text)
 		time.Sleep(19 * time.Second)
 		synctest.Wait()
-		if n := len(store.writes); n != 0 {
+		if n := len(store.written()); n != 0 {
 			t.Errorf("%d writes after 19 s", n)
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if last, _ := w.used(k.ID); len(store.writes) != 1 || !sameTime(last, at(0)) {
-			t.Errorf("%d writes after 20 s, used %v", len(store.writes), last)
+		if last, _ := w.used(k.ID); len(store.written()) != 1 || !sameTime(last, at(0)) {
+			t.Errorf("%d writes after 20 s, used %v", len(store.written()), last)
 		}
 		w.sleep(time.Minute)
 		w.verdict(text)
 		stop()
 		<-ended
-		if last, _ := w.used(k.ID); len(store.writes) != 2 || !sameTime(last, at(time.Minute)) {
-			t.Errorf("%d writes in the end, used %v", len(store.writes), last)
+		if last, _ := w.used(k.ID); len(store.written()) != 2 || !sameTime(last, at(time.Minute)) {
+			t.Errorf("%d writes in the end, used %v", len(store.written()), last)
 		}
 	})
 }

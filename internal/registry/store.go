@@ -42,8 +42,9 @@ type Reader interface {
 	AuditReader
 }
 
-// Tx is one transaction. Its rule of locking, without exception: an idempotency key's first, if there is one, the tenant's row, then the tenant's other rows, then the
-// work, and AuditHead last, directly before InsertEvent and the end.
+// Tx is one transaction. Its rule of locking: an idempotency key first, if there is one, then the tenant's row, then the tenant's other
+// rows, then the work, and AuditHead or AuditHeads last, directly before InsertEvent or InsertEvents and the end. The one exception is
+// TouchAPIKeys, which waits for nobody and is alone in its transaction.
 type Tx interface {
 	Reader
 	TenantWriter

@@ -84,3 +84,52 @@ func skew(admin database, rows int) (old, others uuid.UUID) {
 	admin.run(`VACUUM ANALYZE audit_log`)
 	return old, others
 }
+
+// TestManyKeys: a page of a tenant with very many keys reads what it examines and no more, be it that hardly any match, and a page
+// without filters reads what it shows.
+func TestManyKeys(t *testing.T) {
+	t.Parallel()
+	const rows, examine, limit = 20_000, 500, 20
+	dsn := postgrestest.New(t)
+	admin := connect(t, dsn)
+	tenant := uuid.MustParse("00000000-0000-7000-8000-000000000001")
+	admin.run(`INSERT INTO tenants (id, slug, name, status, metadata, version, created_at, updated_at)
+		VALUES ($1, 'tenant', 'n', 'trial', '{}', 1, now(), now())`, tenant)
+	admin.run(`INSERT INTO api_keys (id, tenant_id, name, environment, scopes, prefix, hash, disabled, version, created_by, created_at,
+			updated_at, revoked_at, revoked_by)
+		SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, $1, 'n', 'live', '{}', 'bp_live_xxxx', sha256(i::text::bytea), false, 1,
+			'c', now(), now(), CASE WHEN i > 5 THEN now() END, CASE WHEN i > 5 THEN 'r' END FROM generate_series(1, $2::int) AS i`, tenant, rows)
+	admin.run(`VACUUM ANALYZE api_keys`)
+	keysRead := func() int64 {
+		return value[int64](admin, `SELECT coalesce(idx_tup_fetch, 0) + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'api_keys'`)
+	}
+	for _, c := range []struct {
+		q    registry.KeyQuery
+		most int64
+	}{
+		{registry.KeyQuery{Limit: limit}, limit + 1},
+		{registry.KeyQuery{Limit: limit, State: registry.KeyStateActive, Examine: examine}, examine},
+		{registry.KeyQuery{Limit: limit, State: registry.KeyStateRevoked, Examine: examine}, limit + 1},
+	} {
+		before := keysRead()
+		store, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, MaxConns: 1})
+		must(t, err)
+		const pages = 20 // after some of which a plan may be kept
+		c.q.TenantID = tenant
+		for range pages {
+			page, err := store.APIKeys(t.Context(), c.q)
+			must(t, err)
+			if page.Next == uuid.Nil {
+				t.Fatalf("%+v has no next page", c.q)
+			}
+			c.q.Before = page.Next
+		}
+		_, err = store.Pool().Exec(t.Context(), `SELECT name FROM api_keys WHERE hash = sha256('1')`)
+		must(t, err)
+		store.Close()
+		until(t, "the statistics arrive", 10*time.Second, func() bool { return keysRead() > before })
+		if read := keysRead() - before; read > pages*c.most+pages {
+			t.Errorf("%d rows were read for %d pages of %+v, want at most %d for each", read, pages, c.q, c.most)
+		}
+	}
+}

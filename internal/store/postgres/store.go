@@ -6,6 +6,7 @@
 // Transactions are READ COMMITTED, and every one takes its locks in the same order: its tenant's row (FOR NO KEY UPDATE to change it
 // or something of it, FOR KEY SHARE to keep it from being deleted), then other rows, and last, directly before the commit, the one
 // advisory lock of the audit log. Under that lock an event gets its place, so the order of the numbers is the order of the commits.
+// TouchAPIKeys alone locks keys without their tenant; it skips those that are locked, so it waits for nobody.
 // None of these row locks conflicts with the foreign key check that an event's insert makes while it holds the audit lock.
 //
 // # Limits

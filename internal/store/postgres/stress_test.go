@@ -169,7 +169,7 @@ func (s *stress) note(t *testing.T, err error) {
 func (s *stress) one(ctx context.Context, on *registry.Service) error {
 	tenant := s.tenants[rand.IntN(len(s.tenants))]
 	wish := registry.ProductWish{TenantID: tenant, Product: fmt.Sprintf("product-%d", rand.IntN(5))}
-	switch rand.IntN(10) {
+	switch rand.IntN(13) {
 	case 0, 1:
 		return s.record(ctx, on, tenant)
 	case 2:
@@ -191,6 +191,17 @@ func (s *stress) one(ctx context.Context, on *registry.Service) error {
 		}
 	case 7:
 		return s.life(ctx, on)
+	case 10:
+		return s.withKeys(1, func(keys []uuid.UUID) error {
+			key, _, err := on.RotateAPIKey(ctx, operator, keys[0], new(rand.Int64N(2)*3600))
+			return s.changed(key, err)
+		})
+	case 11:
+		return s.withKeys(1, func(keys []uuid.UUID) error {
+			return s.changed(on.UpdateAPIKey(ctx, operator, keys[0], registry.KeyChange{Name: new(fmt.Sprint("n", s.names.Add(1)))}))
+		})
+	case 12:
+		return s.withKeys(50, func(keys []uuid.UUID) error { return s.touch(ctx, keys) })
 	case 8:
 		return s.changed(on.StartTrial(ctx, operator, wish))
 	default:
@@ -200,6 +211,36 @@ func (s *stress) one(ctx context.Context, on *registry.Service) error {
 		}
 		return s.changed(r, err)
 	}
+}
+
+// withKeys runs fn with up to n keys that others may change meanwhile.
+func (s *stress) withKeys(n int, fn func([]uuid.UUID) error) error {
+	var keys []uuid.UUID
+	for range n {
+		select {
+		case key := <-s.keys:
+			keys = append(keys, key)
+			continue
+		default:
+		}
+		break
+	}
+	for _, key := range keys {
+		s.keys <- key
+	}
+	if keys == nil {
+		return nil
+	}
+	return fn(keys)
+}
+
+// touch notes uses of keys, in whatever order they come. It is no change, and leaves no event.
+func (s *stress) touch(ctx context.Context, keys []uuid.UUID) error {
+	var uses []registry.KeyUse
+	for _, key := range keys {
+		uses = append(uses, registry.KeyUse{ID: key, At: time.Now().Add(time.Duration(s.names.Add(1)) * time.Minute)})
+	}
+	return s.stores[0].Tx(ctx, func(tx registry.Tx) error { return tx.TouchAPIKeys(ctx, uses) })
 }
 
 func (s *stress) record(ctx context.Context, on *registry.Service, group uuid.UUID) error {
