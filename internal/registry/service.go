@@ -50,7 +50,7 @@ func New(store Store, o Options) *Service {
 	return &Service{
 		store: store, now: o.Now, maxKeys: o.MaxKeys, version: o.Version,
 		callTimeout: cmp.Or(o.CallTimeout, 5*time.Second), signer: o.Signer,
-		tail: newTail(store.NewestPos, cmp.Or(o.CallTimeout, 5*time.Second)),
+		tail: newTail(store, cmp.Or(o.CallTimeout, 5*time.Second)),
 	}
 }
 
