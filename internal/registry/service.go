@@ -53,7 +53,7 @@ func New(store Store, o Options) *Service {
 	return &Service{
 		store: store, now: o.Now, maxKeys: o.MaxKeys, version: o.Version,
 		callTimeout: cmp.Or(o.CallTimeout, 5*time.Second), signer: o.Signer, uses: o.Uses,
-		tail: newTail(func(ctx context.Context) (int64, error) { return store.NewestPos(ctx) }, cmp.Or(o.CallTimeout, 5*time.Second)),
+		tail: newTail(store, cmp.Or(o.CallTimeout, 5*time.Second)),
 	}
 }
 

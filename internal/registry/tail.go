@@ -14,8 +14,8 @@ const (
 // tail wakes those who wait for new events. While anybody waits, one goroutine asks the store for the newest position, for all of
 // them; nobody holds a connection meanwhile.
 type tail struct {
-	newest func(context.Context) (int64, error)
-	within time.Duration // what newest may take
+	store  AuditReader
+	within time.Duration // what one look at the store may take
 
 	mu      sync.Mutex
 	news    chan struct{} // closed when there may be something new
@@ -25,8 +25,8 @@ type tail struct {
 	done    chan struct{} // closed when nobody may wait any more
 }
 
-func newTail(newest func(context.Context) (int64, error), within time.Duration) *tail {
-	return &tail{newest: newest, within: within, news: make(chan struct{}), done: make(chan struct{})}
+func newTail(store AuditReader, within time.Duration) *tail {
+	return &tail{store: store, within: within, news: make(chan struct{}), done: make(chan struct{})}
 }
 
 // join counts a waiter, until it leaves.
@@ -96,7 +96,7 @@ func (t *tail) look(ctx context.Context) {
 func (t *tail) ask(ctx context.Context) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.within)
 	defer cancel()
-	return t.newest(ctx)
+	return t.store.NewestPos(ctx)
 }
 
 // EndWaits answers everybody who waits for events, at once, and from now on nobody waits.

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -44,12 +45,14 @@ func scanRow(row pgx.CollectableRow) (r auditRow, err error) {
 	return r, err
 }
 
-// conditions are the filters in SQL, all but OnFailure: its index is partial, so its value is part of the text.
-var conditions = map[registry.FilterOn]string{
-	registry.OnCorrelation: "a.correlation_id = ", registry.OnTarget: "a.target_id = ", registry.OnActor: "a.actor_id = ",
-	registry.OnAction: "a.action = ", registry.OnArea: "a.area = ", registry.OnCRUD: "a.crud = ",
-	registry.OnCreatedFrom: "a.created >= ", registry.OnCreatedBefore: "a.created < ",
+// columns are what the filters compare, all but OnFailure: its index is partial, so its value is part of the text.
+var columns = map[registry.FilterOn]string{
+	registry.OnCorrelation: "a.correlation_id", registry.OnTarget: "a.target_id", registry.OnActor: "a.actor_id",
+	registry.OnAction: "a.action", registry.OnArea: "a.area", registry.OnCRUD: "a.crud",
+	registry.OnCreatedFrom: "a.created", registry.OnCreatedBefore: "a.created",
 }
+
+var comparisons = map[registry.FilterOn]string{registry.OnCreatedFrom: ">=", registry.OnCreatedBefore: "<"} // else "="
 
 // statement collects conditions and their values.
 type statement struct{ args []any }
@@ -64,7 +67,7 @@ func (s *statement) all(filters []registry.AuditFilter) []string {
 	for _, f := range filters {
 		switch {
 		case f.On != registry.OnFailure:
-			list = append(list, conditions[f.On]+s.value(f.Value))
+			list = append(list, columns[f.On]+" "+cmp.Or(comparisons[f.On], "=")+" "+s.value(f.Value))
 		case f.Value == true:
 			list = append(list, "a.is_failure")
 		default:
@@ -74,13 +77,28 @@ func (s *statement) all(filters []registry.AuditFilter) []string {
 	return list
 }
 
+// drive is the condition of the filter that drives, and what its rows are sorted by before their position, which changes no order: it is
+// LIKE without a wildcard. By = Postgres would know that all rows have the same value, and that the index of that column is not the
+// only one with the order that is asked for; it then goes along the positions, where it thinks that it will soon meet a value that is
+// frequent, and if all such events are old it passes all others first.
+func (s *statement) drive(driving []registry.AuditFilter) (where []string, sorted string) {
+	if len(driving) == 0 || driving[0].On == registry.OnFailure {
+		return s.all(driving), ""
+	}
+	column := columns[driving[0].On]
+	return []string{column + " LIKE " + s.value(literally(driving[0].Value.(string)))}, column
+}
+
+// literally makes LIKE compare with the text itself.
+var literally = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace
+
 // eventsQuery has a condition for each filter that is set and no other, so that each text is planned for the index of the filter that
 // drives. The inner query goes along that index and numbers what it finds; the outer one stops it as soon as it has enough. If it never
 // has, the last row that was looked at comes too, so that it is known how far that was.
 func eventsQuery(q registry.AuditQuery) query {
 	driving, narrowing := q.Filters()
 	var s statement
-	where := s.all(driving)
+	where, first := s.drive(driving)
 	position, order, behind := "a.pos", "DESC", " < "
 	if q.GroupID != nil {
 		position = "a.seq"
@@ -97,6 +115,9 @@ func eventsQuery(q registry.AuditQuery) query {
 		condition = " WHERE " + strings.Join(where, " AND ")
 	}
 	sorted := " ORDER BY " + position + " " + order
+	if first != "" {
+		sorted = " ORDER BY " + first + " " + order + ", " + position + " " + order
+	}
 	if len(narrowing) == 0 && q.Limit <= q.Bound() { // whatever is looked at is found
 		sql := `SELECT` + eventColumns + `, true, false FROM audit_log a` + condition + sorted + " LIMIT " + s.value(q.Limit)
 		return query{"list events", sql, s.args}

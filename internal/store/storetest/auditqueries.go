@@ -131,7 +131,7 @@ func variedLog(w *world) ([]registry.AuditEvent, []*uuid.UUID) {
 	for i := range 48 {
 		e := minimalEvent([]uuid.UUID{one.ID, two.ID, uuid.Nil, one.ID}[i%4])
 		e.Action = []string{"area.one", "area.two", "area", "area.one.more", "other.one", "areas.one", "Area.one"}[i%7]
-		e.Actor.ID = []string{"", "u-1", "U-1", "u-2", "u-1 ", "u-"}[i%6]
+		e.Actor.ID = []string{"", "u-1", "U-1", "u-2", "u-1 ", "u-", `u\-_1%`}[i%7]
 		e.Target.ID = []string{"u-1", "", "thing"}[i%3]
 		e.CorrelationID = []string{"", "c-1", "c-2", "C-1", "c-1"}[i%5]
 		e.IsFailure = i%8 == 3 || i%9 == 1
@@ -156,6 +156,10 @@ func filters(all []registry.AuditEvent) map[string]registry.AuditQuery {
 		"action outside area":           {Action: "area.two", Area: "other"},
 		"actor":                         {ActorID: "u-1"},
 		"actor with a blank":            {ActorID: "u-1 "},
+		"actor with signs":              {ActorID: `u\-_1%`},
+		"actor with a wildcard":         {ActorID: "u%"},
+		"actor with another wildcard":   {ActorID: "u__"},
+		"actor with a backslash":        {ActorID: `\u-1`},
 		"target":                        {TargetID: "u-1"},
 		"correlation":                   {CorrelationID: "c-1"},
 		"failures":                      {IsFailure: new(true)},
