@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
@@ -36,6 +35,16 @@ type answer struct {
 	cache       string // Cache-Control; no-store if empty
 }
 
+// endpoint is a line of the route table, read.
+type endpoint struct {
+	route
+	may     policy
+	name    string // method and path
+	params  []string
+	maxBody int
+	slow    bool
+}
+
 // endpoint turns a line of the route table into a handler of net/http.
 func (s *Server) endpoint(rt route) http.Handler {
 	may, err := parsePolicy(rt.allow)
@@ -43,10 +52,13 @@ func (s *Server) endpoint(rt route) http.Handler {
 		panic(fmt.Sprintf("route %s %s: %v", rt.method, rt.path, err))
 	}
 	may.unlimited = rt.has(unlimited)
+	line := endpoint{
+		route: rt, may: may, name: rt.method + " " + rt.path, params: strings.Fields(rt.params), maxBody: rt.maxBody(), slow: rt.has(slow),
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r)
-		x.route, x.ctx = rt.method+" "+rt.path, r.Context()
-		a, err := s.answer(rt, may, r)
+		x.route, x.ctx = line.name, r.Context()
+		a, err := s.answer(&line, r)
 		if err != nil {
 			s.writeError(w, r, err)
 			return
@@ -57,69 +69,76 @@ func (s *Server) endpoint(rt route) http.Handler {
 
 // answer asks in this order: who is it, may they, is the query well formed, is the body there; and only then the handler, whose
 // deadline begins when the client has said everything.
-func (s *Server) answer(rt route, may policy, r *http.Request) (answer, error) {
-	by, err := s.caller(may, r)
+func (s *Server) answer(line *endpoint, r *http.Request) (answer, error) {
+	by, err := s.caller(line.may, r)
 	if err != nil {
 		return answer{}, err
 	}
-	q, err := readQuery(r.URL.RawQuery, strings.Fields(rt.params))
+	q, err := readQuery(r.URL.RawQuery, line.params)
 	if err != nil {
 		return answer{}, err
 	}
-	body, err := readBody(r, rt.maxBody())
+	body, err := readBody(r, line.maxBody)
 	if err != nil {
 		return answer{}, err
 	}
 	ctx := r.Context()
-	if rt.event != "" {
+	if line.event != "" {
 		ctx = context.WithoutCancel(ctx)
 	}
-	if !rt.has(slow) {
+	if !line.slow {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.callTimeout)
 		defer cancel()
 	}
-	return rt.handle(s, &call{ctx: ctx, r: r, query: q, body: body, maxBody: rt.maxBody(), by: by})
+	return line.handle(s, &call{ctx: ctx, r: r, query: q, body: body, maxBody: line.maxBody, by: by})
 }
 
 // write sends an answer, which is encoded whole before the first byte leaves.
 func (s *Server) write(w http.ResponseWriter, r *http.Request, a answer) {
 	h := w.Header()
-	h.Set("Cache-Control", cmp.Or(a.cache, "no-store"))
+	setHeader(h, "Cache-Control", cmp.Or(a.cache, "no-store"))
 	if a.cache == cacheable { // by whoever keeps it, and for that caller alone
-		h.Set("Vary", "Authorization")
+		setHeader(h, "Vary", "Authorization")
 	}
 	if a.etag != "" {
-		h.Set("ETag", a.etag)
+		setHeader(h, "Etag", a.etag)
 		read := r.Method == http.MethodGet || r.Method == http.MethodHead // what a change has made is told in any case
-		if read && matches(r.Header.Values("If-None-Match"), a.etag) {
+		if read && matches(r.Header["If-None-Match"], a.etag) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
 	}
 	if a.location != "" {
-		h.Set("Location", a.location)
+		setHeader(h, "Location", a.location)
 	}
 	body, contentType := a.raw, a.contentType
 	if a.body != nil {
-		var err error
-		if body, err = json.Marshal(a.body, json.Deterministic(true)); err != nil {
+		text, err := encode(a.body)
+		if err != nil {
 			s.writeError(w, r, err)
 			return
 		}
-		contentType = "application/json"
+		defer text.release()
+		body, contentType = text.b, "application/json"
 	}
 	if contentType != "" {
-		h.Set("Content-Type", contentType)
-		h.Set("Content-Length", strconv.Itoa(len(body)))
+		setHeader(h, "Content-Type", contentType)
+		setHeader(h, "Content-Length", strconv.Itoa(len(body)))
 	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(body) // a client that has gone cannot be told
 }
 
+// setHeader is h.Set for a name in its canonical form.
+func setHeader(h http.Header, name, value string) { h[name] = []string{value} }
+
 // matches tells whether an If-None-Match names this entity tag, by the weak comparison of RFC 9110.
 func matches(given []string, etag string) bool {
 	for _, header := range given {
+		if header == etag {
+			return true
+		}
 		for _, tag := range strings.Split(header, ",") {
 			tag = strings.TrimSpace(tag)
 			if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {

@@ -43,8 +43,6 @@ func parsePolicy(cell string) (policy, error) {
 // caller finds out who asks, and whether they may call the route at all. What they may touch there is the Scope it returns, which
 // registry keeps to.
 func (s *Server) caller(p policy, r *http.Request) (registry.Caller, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), s.callTimeout)
-	defer cancel()
 	by := registry.Caller{SourceIP: s.clientAddress(r), RequestID: exchangeOf(r).requestID}
 	if p.anyone {
 		return by, nil
@@ -60,7 +58,7 @@ func (s *Server) caller(p policy, r *http.Request) (registry.Caller, error) {
 	if !p.unlimited && !s.limits.principal(who.ID) {
 		return by, tooMany
 	}
-	if by.Scope, err = s.scope(ctx, p, r, who); err != nil {
+	if by.Scope, err = s.scope(p, r, who); err != nil {
 		return by, err
 	}
 	by.OnBehalfOf, err = onBehalfOf(r.Header, who)
@@ -71,6 +69,10 @@ func (s *Server) caller(p policy, r *http.Request) (registry.Caller, error) {
 func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, error) {
 	x := exchangeOf(r)
 	who, err := s.auth.Authenticate(r)
+	if err == nil {
+		x.principal = who.ID
+		return who, nil
+	}
 	var refused *auth.Refused
 	switch {
 	case errors.As(err, &refused):
@@ -82,19 +84,18 @@ func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, 
 	case errors.Is(err, auth.ErrNoKeys):
 		return who, edgeProblem("unavailable", "Tokens cannot be verified yet.")
 	}
-	x.principal = who.ID
 	return who, err
 }
 
 // scope is what the caller's roles reach on a route, all of them together. Why a caller is refused is for the log only.
-func (s *Server) scope(ctx context.Context, p policy, r *http.Request, who auth.Principal) (registry.Scope, error) {
+func (s *Server) scope(p policy, r *http.Request, who auth.Principal) (registry.Scope, error) {
 	var scope registry.Scope
 	granted, reason := false, "it has none of the roles that the route is for"
 	for _, role := range p.roles {
 		if !who.Has(role) {
 			continue
 		}
-		missing, err := s.grant(ctx, &scope, role, who)
+		missing, err := s.grant(r.Context(), &scope, role, who)
 		if err != nil {
 			return scope, err
 		}
@@ -124,6 +125,8 @@ func (s *Server) grant(ctx context.Context, scope *registry.Scope, role auth.Rol
 			missing = "the service account is bound to no product: set the claim product or OIDC_PRODUCT_CLIENTS"
 		}
 	case auth.RoleTenantAdmin:
+		ctx, cancel := context.WithTimeout(ctx, s.callTimeout)
+		defer cancel()
 		tenant, found, err := s.registry.OwnTenant(ctx, who.Organization, who.TenantSlug)
 		if err != nil {
 			return "", err
