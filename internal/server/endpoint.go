@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -97,9 +96,13 @@ func (s *Server) answer(line *endpoint, r *http.Request) (answer, error) {
 // write sends an answer, which is encoded whole before the first byte leaves.
 func (s *Server) write(w http.ResponseWriter, r *http.Request, a answer) {
 	h := w.Header()
-	setHeader(h, "Cache-Control", cmp.Or(a.cache, "no-store"))
-	if a.cache == cacheable { // by whoever keeps it, and for that caller alone
-		setHeader(h, "Vary", "Authorization")
+	switch a.cache {
+	case "":
+		h["Cache-Control"] = noStore
+	case cacheable: // by whoever keeps it, and for that caller alone
+		h["Cache-Control"], h["Vary"] = keepPrivately, perCaller
+	default:
+		setHeader(h, "Cache-Control", a.cache)
 	}
 	if a.etag != "" {
 		setHeader(h, "Etag", a.etag)
@@ -120,15 +123,25 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, a answer) {
 			return
 		}
 		defer text.release()
-		body, contentType = text.b, "application/json"
-	}
-	if contentType != "" {
+		body, h["Content-Type"] = text.b, ofJSON
+	} else if contentType != "" {
 		setHeader(h, "Content-Type", contentType)
+	}
+	if body != nil {
 		setHeader(h, "Content-Length", strconv.Itoa(len(body)))
 	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(body) // a client that has gone cannot be told
 }
+
+// These header values are shared by all answers: nobody may change them in place.
+var (
+	noStore       = []string{"no-store"}
+	keepPrivately = []string{cacheable}
+	perCaller     = []string{"Authorization"}
+	ofJSON        = []string{"application/json"}
+	noSniffing    = []string{"nosniff"}
+)
 
 // setHeader is h.Set for a name in its canonical form.
 func setHeader(h http.Header, name, value string) { h[name] = []string{value} }

@@ -53,10 +53,10 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		x := &exchange{requestID: requestID(r.Header), ctx: r.Context()}
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		rec := &recorder{ResponseWriter: w}
-		setHeader(rec.Header(), "X-Request-Id", x.requestID)
-		setHeader(rec.Header(), "X-Content-Type-Options", "nosniff")
+		setHeader(w.Header(), "X-Request-Id", x.requestID)
+		w.Header()["X-Content-Type-Options"] = noSniffing
 		if s.authMode == "dev" {
-			setHeader(rec.Header(), "X-Auth-Mode", "dev")
+			setHeader(w.Header(), "X-Auth-Mode", "dev")
 		}
 		defer s.logAccess(r, x, rec, start) // also if recovered cuts the connection
 		defer func() {

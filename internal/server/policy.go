@@ -141,6 +141,9 @@ func (s *Server) grant(ctx context.Context, scope *registry.Scope, role auth.Rol
 // onBehalfOf reads whom the portal says it acts for. It is a claim of the portal's, so nobody else may make it.
 func onBehalfOf(h http.Header, who auth.Principal) (registry.Party, error) {
 	const id, name = "X-On-Behalf-Of-Id", "X-On-Behalf-Of-Name"
+	if len(h[id]) == 0 && len(h[name]) == 0 {
+		return registry.Party{}, nil
+	}
 	var claimed registry.Party
 	var faults []registry.Violation
 	for _, part := range []struct {
