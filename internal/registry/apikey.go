@@ -231,10 +231,9 @@ func ParseKey(text string) (Hash, bool) {
 	if strings.Trim(text[prefixLength:], base62) != "" {
 		return Hash{}, false
 	}
-	var key [keyLength]byte // both hashes read it, and it stays on the stack
-	copy(key[:], text)
+	key := []byte(text) // once for both sums
 	if sumOf(key[:keyLength-sumLength]) != [sumLength]byte(key[keyLength-sumLength:]) {
 		return Hash{}, false
 	}
-	return sha256.Sum256(key[:]), true
+	return sha256.Sum256(key), true
 }

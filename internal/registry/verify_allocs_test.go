@@ -13,9 +13,9 @@ type remembered struct {
 
 func (r remembered) KeyFacts(context.Context, Hash, string) (KeyFacts, error) { return r.facts, nil }
 
-// TestVerify_allocations holds what a verification costs beside the store: the entitlement of the verdict.
+// TestVerify_allocations holds what a verification costs beside the store: the entitlement of the verdict, and the key's text as bytes.
 func TestVerify_allocations(t *testing.T) {
-	const most = 1
+	const most = 2
 	q := validQuestion()
 	q.facts.Key.Product, q.facts.Key.ExpiresAt, q.facts.Entitlements[0].EndsAt = "", nil, nil
 	s := New(remembered{facts: q.facts}, Options{})
