@@ -110,7 +110,7 @@ func (j *jsonText) time(before string, t time.Time) {
 	t = t.UTC()
 	year, month, day := t.Date()
 	hour, minute, second := t.Clock()
-	if year < 0 || year > 9999 {
+	if year < 0 || year > 9999 { // in no store, and not in RFC 3339
 		j.text("", registry.FormatTime(t))
 		return
 	}
