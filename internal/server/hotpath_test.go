@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector allocates, and takes its time.
+
 package server
 
 import (
