@@ -56,6 +56,10 @@ check: ## what a pull request must pass: format, vet, staticcheck, tidy, generat
 	$(GO) test -count=1 -run 'TestGenerated' .
 	$(GO) test -short ./...
 
+.PHONY: bench
+bench: ## ratios to a bare server and to pgbench, into ./bin (BENCHFLAGS='-rounds 3 -keys 100000 -only verify'; 8 minutes)
+	@$(GO) run ./internal/bench $(BENCHFLAGS)
+
 .PHONY: generate
 generate: ## copy openapi.yaml to where the server embeds it, and as JSON
 	$(GO) test -count=1 -run 'TestGenerated' . -update

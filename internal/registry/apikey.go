@@ -245,13 +245,18 @@ func newKeyText(env Environment) string {
 
 // keySum is the checksum of what comes before it, in base62, padded on the left.
 func keySum(s string) string {
-	n := crc32.ChecksumIEEE([]byte(s))
+	sum := sumOf([]byte(s))
+	return string(sum[:])
+}
+
+func sumOf(text []byte) [sumLength]byte {
+	n := crc32.ChecksumIEEE(text)
 	var sum [sumLength]byte
 	for i := sumLength - 1; i >= 0; i-- {
 		sum[i] = base62[n%62]
 		n /= 62
 	}
-	return string(sum[:])
+	return sum
 }
 
 // ParseKey returns the hash to look a key's text up by. It is false for a text that no key can have, whoever wrote it.
@@ -265,9 +270,9 @@ func ParseKey(text string) (Hash, bool) {
 	if strings.Trim(text[prefixLength:], base62) != "" {
 		return Hash{}, false
 	}
-	body := text[:keyLength-sumLength]
-	if text[keyLength-sumLength:] != keySum(body) {
+	key := []byte(text) // once for both sums
+	if sumOf(key[:keyLength-sumLength]) != [sumLength]byte(key[keyLength-sumLength:]) {
 		return Hash{}, false
 	}
-	return sha256.Sum256([]byte(text)), true
+	return sha256.Sum256(key), true
 }

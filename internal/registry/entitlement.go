@@ -83,7 +83,7 @@ func (e Entitlement) live(now time.Time) bool {
 }
 
 // nextChange is the first instant after now at which the clock alone changes the state.
-func (e Entitlement) nextChange(now time.Time) *time.Time {
+func (e *Entitlement) nextChange(now time.Time) *time.Time {
 	switch state := e.StateAt(now); {
 	case state == StateScheduled:
 		return &e.StartsAt
@@ -114,8 +114,8 @@ type ProductEntitlement struct {
 	Reason     Reason
 	State      EntitlementState // the strongest of the sources, whatever the tenant's status; empty if there are none
 	ValidUntil *time.Time       // the next instant at which the clock changes any of this; nil: never
-	Limits     Limits           // of the live sources together: the larger wins, nil is unlimited
-	Config     Config           // of the live sources together: by member, grant before plan before request before trial
+	Limits     Limits           // of the live sources together: the larger wins, nil is unlimited; not to be changed
+	Config     Config           // of the live sources together: by member, grant before plan before request before trial; not to be changed
 	Sources    []Entitlement    // in the order of creation
 	At         time.Time        // the instant for which all of this is said
 }
@@ -123,9 +123,10 @@ type ProductEntitlement struct {
 // evaluate puts the sources of one tenant for one product together as of an instant. It is a pure function: the same sources
 // give another answer at another time.
 func evaluate(t TenantStatus, product string, sources []Entitlement, now time.Time) ProductEntitlement {
-	p := ProductEntitlement{Product: product, Reason: ReasonNone, Limits: Limits{}, Config: Config{}, Sources: sources, At: now}
-	var live []Entitlement
-	for _, e := range sources {
+	p := ProductEntitlement{Product: product, Reason: ReasonNone, Sources: sources, At: now}
+	live := make([]*Entitlement, 0, 4)
+	for i := range sources {
+		e := &sources[i]
 		p.State = strongest(p.State, e.StateAt(now))
 		p.ValidUntil = earliest(p.ValidUntil, e.nextChange(now))
 		if e.live(now) {
@@ -137,21 +138,31 @@ func evaluate(t TenantStatus, product string, sources []Entitlement, now time.Ti
 	}
 	if t == StatusFrozen {
 		p.Reason = ReasonTenantFrozen
-		return p
+		live = nil
 	}
 	p.Entitled = len(live) > 0
-	slices.SortStableFunc(live, func(a, b Entitlement) int {
+	p.Limits, p.Config = union(live)
+	return p
+}
+
+// union puts the limits and the configurations of live sources together. Those of a single one are shared, not copied.
+func union(live []*Entitlement) (Limits, Config) {
+	if len(live) == 1 && live[0].Limits != nil && live[0].Config != nil {
+		return live[0].Limits, live[0].Config
+	}
+	slices.SortStableFunc(live, func(a, b *Entitlement) int {
 		return cmp.Compare(slices.Index(sourceOrder, a.Source), slices.Index(sourceOrder, b.Source))
 	})
+	limits, config := Limits{}, Config{}
 	for _, e := range live {
-		p.Limits.union(e.Limits)
+		limits.union(e.Limits)
 		for name, value := range e.Config {
-			if _, set := p.Config[name]; !set {
-				p.Config[name] = value
+			if _, set := config[name]; !set {
+				config[name] = value
 			}
 		}
 	}
-	return p
+	return limits, config
 }
 
 func (l Limits) union(other Limits) {

@@ -143,17 +143,16 @@ func (c *checks) scopes(pointer string, scopes []string) {
 		c.add(pointer, "must have at most %d entries", MaxScopes)
 		return
 	}
-	seen := map[string]bool{}
 	for i, scope := range scopes {
-		at := fmt.Sprintf("%s/%d", pointer, i)
 		if !scopePattern.MatchString(scope) {
-			c.add(at, "must be 1 to 64 of a-z, 0-9, ':', '.', '_' and '-', beginning with a letter or digit")
-		} else if seen[scope] {
-			c.add(at, "must not be there twice")
+			c.add(element(pointer, i), "must be 1 to 64 of a-z, 0-9, ':', '.', '_' and '-', beginning with a letter or digit")
+		} else if slices.Contains(scopes[:i], scope) {
+			c.add(element(pointer, i), "must not be there twice")
 		}
-		seen[scope] = true
 	}
 }
+
+func element(pointer string, i int) string { return fmt.Sprintf("%s/%d", pointer, i) }
 
 func (c *checks) environment(pointer string, env Environment) {
 	if env != Live && env != Test {

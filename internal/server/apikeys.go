@@ -191,7 +191,7 @@ func (s *Server) verify(c *call) (answer, error) {
 	v, err := s.registry.Verify(c.ctx, c.by, registry.VerifyQuery{
 		Key: *in.Key, Product: in.Product, Scopes: textList(in.Scopes), Environment: registry.Environment(in.Environment),
 	})
-	return answer{status: http.StatusOK, body: verdictOf(v)}, err
+	return answer{status: http.StatusOK, body: (*shownVerdict)(&v)}, err
 }
 
 func verdictOf(v registry.Verdict) verdictBody {

@@ -35,7 +35,14 @@ func (rt route) maxBody() int {
 
 // readBody takes what the client sends, at its own pace: the server's read timeout bounds that.
 func readBody(r *http.Request, most int) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(r.Body, int64(most)+1))
+	var text []byte
+	var err error
+	if n := r.ContentLength; n >= 0 && n <= int64(most) { // net/http holds the client to it
+		text = make([]byte, n)
+		_, err = io.ReadFull(r.Body, text)
+	} else {
+		text, err = io.ReadAll(io.LimitReader(r.Body, int64(most)+1))
+	}
 	if err != nil {
 		return nil, edgeProblem("malformed_body", "The body ended before it was complete, or took too long.")
 	}
@@ -51,6 +58,9 @@ func (c *call) decode(into any) error {
 	if len(c.body) > c.maxBody {
 		return edgeProblem("body_too_large", fmt.Sprintf("The body has more than %d bytes.", c.maxBody))
 	}
+	if p, ok := into.(plainReader); ok && p.readPlain(string(c.body)) {
+		return nil
+	}
 	if err := scan(c.body); err != nil {
 		return err
 	}
@@ -62,6 +72,9 @@ func (c *call) decode(into any) error {
 
 // jsonContent checks what the headers say of the body. A PATCH may say that it is a merge patch (RFC 7396), which it is.
 func jsonContent(method string, h http.Header) error {
+	if given := h["Content-Type"]; len(given) == 1 && given[0] == "application/json" && len(h["Content-Encoding"]) == 0 {
+		return nil
+	}
 	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	charset := params["charset"]
 	switch {

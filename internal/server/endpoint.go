@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
@@ -40,6 +38,16 @@ type answer struct {
 	repeated    bool   // an earlier request had the effect
 }
 
+// endpoint is a line of the route table, read.
+type endpoint struct {
+	route
+	may     policy
+	name    string // method and path
+	params  []string
+	maxBody int
+	slow    bool
+}
+
 // endpoint turns a line of the route table into a handler of net/http.
 func (s *Server) endpoint(rt route) http.Handler {
 	may, err := parsePolicy(rt.allow)
@@ -47,11 +55,14 @@ func (s *Server) endpoint(rt route) http.Handler {
 		panic(fmt.Sprintf("route %s %s: %v", rt.method, rt.path, err))
 	}
 	may.unlimited = rt.has(unlimited)
+	line := endpoint{
+		route: rt, may: may, name: rt.method + " " + rt.path, params: strings.Fields(rt.params), maxBody: rt.maxBody(), slow: rt.has(slow),
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r)
-		x.route, x.ctx = rt.method+" "+rt.path, r.Context()
-		a, err := s.answer(rt, may, w, r)
-		if rt.has(slow) {
+		x.route, x.ctx = line.name, r.Context()
+		a, err := s.answer(&line, w, r)
+		if line.slow {
 			within(w, writeTime)
 		}
 		switch {
@@ -67,19 +78,19 @@ func (s *Server) endpoint(rt route) http.Handler {
 
 // answer asks in this order: who is it, may they, is the query well formed, is the body there; and only then the handler, whose
 // deadline begins when the client has said everything.
-func (s *Server) answer(rt route, may policy, w http.ResponseWriter, r *http.Request) (answer, error) {
-	by, err := s.caller(may, r)
+func (s *Server) answer(line *endpoint, w http.ResponseWriter, r *http.Request) (answer, error) {
+	by, err := s.caller(line.may, r)
 	if err != nil {
 		return answer{}, err
 	}
-	if by.Idempotency, err = readIdempotency(rt, r); err != nil {
+	if by.Idempotency, err = readIdempotency(&line.route, r); err != nil {
 		return answer{}, err
 	}
-	q, err := readQuery(r.URL.RawQuery, strings.Fields(rt.params))
+	q, err := readQuery(r.URL.RawQuery, line.params)
 	if err != nil {
 		return answer{}, err
 	}
-	body, err := readBody(r, rt.maxBody())
+	body, err := readBody(r, line.maxBody)
 	if err != nil {
 		return answer{}, err
 	}
@@ -87,17 +98,17 @@ func (s *Server) answer(rt route, may policy, w http.ResponseWriter, r *http.Req
 	if wantsFresh(r.Header) {
 		ctx = registry.WithoutCache(ctx)
 	}
-	if rt.event != "" {
+	if line.event != "" {
 		ctx = context.WithoutCancel(ctx)
 	}
-	if rt.has(slow) {
+	if line.slow {
 		unhurried(w)
 	} else {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.callTimeout)
 		defer cancel()
 	}
-	a, err := rt.handle(s, &call{ctx: ctx, r: r, query: q, body: body, maxBody: rt.maxBody(), by: by})
+	a, err := line.handle(s, &call{ctx: ctx, r: r, query: q, body: body, maxBody: line.maxBody, by: by})
 	a.repeated = by.Repeated()
 	return a, err
 }
@@ -118,14 +129,18 @@ func wantsFresh(h http.Header) bool {
 // write sends an answer, which is encoded whole before the first byte leaves.
 func (s *Server) write(w http.ResponseWriter, r *http.Request, a answer) {
 	h := w.Header()
-	h.Set("Cache-Control", cmp.Or(a.cache, "no-store"))
-	if a.cache == cacheable { // by whoever keeps it, and for that caller alone
-		h.Set("Vary", "Authorization")
+	switch a.cache {
+	case "":
+		h["Cache-Control"] = noStore
+	case cacheable: // by whoever keeps it, and for that caller alone
+		h["Cache-Control"], h["Vary"] = keepPrivately, perCaller
+	default:
+		setHeader(h, "Cache-Control", a.cache)
 	}
 	if a.etag != "" {
-		h.Set("ETag", a.etag)
+		setHeader(h, "Etag", a.etag)
 		read := r.Method == http.MethodGet || r.Method == http.MethodHead // what a change has made is told in any case
-		if read && matches(r.Header.Values("If-None-Match"), a.etag) {
+		if read && matches(r.Header["If-None-Match"], a.etag) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
@@ -134,28 +149,45 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, a answer) {
 		h.Set("Idempotent-Replayed", "true")
 	}
 	if a.location != "" {
-		h.Set("Location", a.location)
+		setHeader(h, "Location", a.location)
 	}
 	body, contentType := a.raw, a.contentType
 	if a.body != nil {
-		var err error
-		if body, err = json.Marshal(a.body, json.Deterministic(true)); err != nil {
+		text, err := encode(a.body)
+		if err != nil {
 			s.writeError(w, r, err)
 			return
 		}
-		contentType = "application/json"
+		defer text.release()
+		body, h["Content-Type"] = text.b, ofJSON
+	} else if contentType != "" {
+		setHeader(h, "Content-Type", contentType)
 	}
-	if contentType != "" {
-		h.Set("Content-Type", contentType)
-		h.Set("Content-Length", strconv.Itoa(len(body)))
+	if body != nil {
+		setHeader(h, "Content-Length", strconv.Itoa(len(body)))
 	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(body) // a client that has gone cannot be told
 }
 
+// These header values are shared by all answers: nobody may change them in place.
+var (
+	noStore       = []string{"no-store"}
+	keepPrivately = []string{cacheable}
+	perCaller     = []string{"Authorization"}
+	ofJSON        = []string{"application/json"}
+	noSniffing    = []string{"nosniff"}
+)
+
+// setHeader is h.Set for a name in its canonical form.
+func setHeader(h http.Header, name, value string) { h[name] = []string{value} }
+
 // matches tells whether an If-None-Match names this entity tag, by the weak comparison of RFC 9110.
 func matches(given []string, etag string) bool {
 	for _, header := range given {
+		if header == etag {
+			return true
+		}
 		for _, tag := range strings.Split(header, ",") {
 			tag = strings.TrimSpace(tag)
 			if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {

@@ -12,13 +12,13 @@ const idempotencyHeader = "Idempotency-Key"
 var idempotencyPattern = regexp.MustCompile(`^[!-~]{1,200}$`)
 
 // mayRepeat tells whether the route takes an Idempotency-Key: every POST that changes state does, of callers who are known.
-func (rt route) mayRepeat() bool {
+func (rt *route) mayRepeat() bool {
 	return rt.method == http.MethodPost && rt.event != "" && rt.allow != "anyone"
 }
 
 // readIdempotency reads the header; nil if it is absent or means nothing to the route.
-func readIdempotency(rt route, r *http.Request) (*registry.Idempotency, error) {
-	given := r.Header.Values(idempotencyHeader)
+func readIdempotency(rt *route, r *http.Request) (*registry.Idempotency, error) {
+	given := r.Header[idempotencyHeader]
 	switch {
 	case len(given) == 0 || !rt.mayRepeat():
 		return nil, nil

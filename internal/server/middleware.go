@@ -53,17 +53,12 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		x := &exchange{requestID: requestID(r.Header), ctx: r.Context()}
 		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
 		rec := &recorder{ResponseWriter: w}
-		rec.Header().Set("X-Request-Id", x.requestID)
-		rec.Header().Set("X-Content-Type-Options", "nosniff")
+		setHeader(w.Header(), "X-Request-Id", x.requestID)
+		w.Header()["X-Content-Type-Options"] = noSniffing
 		if s.authMode == "dev" {
-			rec.Header().Set("X-Auth-Mode", "dev")
+			setHeader(w.Header(), "X-Auth-Mode", "dev")
 		}
-		defer func() { // runs also if recovered cuts the connection
-			s.log.LogAttrs(x.ctx, accessLevel(x.route), "request",
-				slog.String("method", methodLabel(r.Method)), slog.String("route", x.route), slog.Int("status", rec.status),
-				slog.Int64("bytes", rec.bytes), slog.Float64("ms", float64(time.Since(start).Microseconds())/1000),
-				slog.String("principal", x.principal), slog.String("request_id", x.requestID))
-		}()
+		defer s.logAccess(r, x, rec, start) // also if recovered cuts the connection
 		defer func() {
 			if fault := recover(); fault != nil {
 				s.recovered(rec, r, fault)
@@ -71,6 +66,22 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(rec, r)
 	})
+}
+
+// logAccess writes the line of a request that began at start. It leaves out what slog.Logger would look up and nobody asked for: the
+// place in the source.
+func (s *Server) logAccess(r *http.Request, x *exchange, rec *recorder, start time.Time) {
+	log, level := s.log.Handler(), accessLevel(x.route)
+	if !log.Enabled(x.ctx, level) {
+		return
+	}
+	now := time.Now()
+	line := slog.NewRecord(now, level, "request", 0)
+	line.AddAttrs(
+		slog.String("method", methodLabel(r.Method)), slog.String("route", x.route), slog.Int("status", rec.status),
+		slog.Int64("bytes", rec.bytes), slog.Float64("ms", float64(now.Sub(start).Microseconds())/1000),
+		slog.String("principal", x.principal), slog.String("request_id", x.requestID))
+	_ = log.Handle(x.ctx, line) // there is nowhere to tell that the log is full
 }
 
 // recovered answers a request whose handler panicked, unless the answer has begun; then the connection is cut.

@@ -43,8 +43,6 @@ func parsePolicy(cell string) (policy, error) {
 // caller finds out who asks, and whether they may call the route at all. What they may touch there is the Scope it returns, which
 // registry keeps to.
 func (s *Server) caller(p policy, r *http.Request) (registry.Caller, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), s.callTimeout)
-	defer cancel()
 	by := registry.Caller{SourceIP: s.clientAddress(r), RequestID: exchangeOf(r).requestID}
 	if p.anyone {
 		return by, nil
@@ -61,7 +59,7 @@ func (s *Server) caller(p policy, r *http.Request) (registry.Caller, error) {
 		return by, tooMany
 	}
 	var missing string
-	if by.Scope, missing, err = s.scope(ctx, p, who); err != nil {
+	if by.Scope, missing, err = s.scope(r.Context(), p, who); err != nil {
 		return by, err
 	}
 	if missing != "" {
@@ -75,6 +73,10 @@ func (s *Server) caller(p policy, r *http.Request) (registry.Caller, error) {
 func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, error) {
 	x := exchangeOf(r)
 	who, err := s.auth.Authenticate(r)
+	if err == nil {
+		x.principal = who.ID
+		return who, nil
+	}
 	var refused *auth.Refused
 	switch {
 	case errors.As(err, &refused):
@@ -87,7 +89,6 @@ func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, 
 	case errors.Is(err, auth.ErrNoKeys):
 		return who, edgeProblem("unavailable", "Tokens cannot be verified yet.")
 	}
-	x.principal = who.ID
 	return who, err
 }
 
@@ -134,6 +135,8 @@ func (s *Server) grant(ctx context.Context, scope *registry.Scope, role auth.Rol
 			missing = "the service account is bound to no product: set the claim product or OIDC_PRODUCT_CLIENTS"
 		}
 	case auth.RoleTenantAdmin:
+		ctx, cancel := context.WithTimeout(ctx, s.callTimeout)
+		defer cancel()
 		tenant, found, err := s.registry.OwnTenant(ctx, who.Organization, who.TenantSlug)
 		if err != nil {
 			return "", err
@@ -148,6 +151,9 @@ func (s *Server) grant(ctx context.Context, scope *registry.Scope, role auth.Rol
 // onBehalfOf reads whom the portal says it acts for. It is a claim of the portal's, so nobody else may make it.
 func onBehalfOf(h http.Header, who auth.Principal) (registry.Party, error) {
 	const id, name = "X-On-Behalf-Of-Id", "X-On-Behalf-Of-Name"
+	if len(h[id]) == 0 && len(h[name]) == 0 {
+		return registry.Party{}, nil
+	}
 	var claimed registry.Party
 	var faults []registry.Violation
 	for _, part := range []struct {

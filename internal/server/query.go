@@ -23,6 +23,9 @@ type query struct {
 
 // readQuery takes the parameters that a route allows, each at most once and in valid UTF-8.
 func readQuery(raw string, allowed []string) (*query, error) {
+	if raw == "" {
+		return &query{}, nil
+	}
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return nil, invalid(registry.Violation{Parameter: badlyEncoded(raw), Message: "must be percent-encoded, and joined to the next by '&'"})

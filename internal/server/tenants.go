@@ -2,8 +2,8 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -97,14 +97,21 @@ const cacheable = "private, max-age=5, stale-while-revalidate=30, stale-if-error
 
 // tenantAnswer shows a tenant. Its entity tag holds the id, because a slug may pass to another tenant of equal version.
 func tenantAnswer(t registry.Tenant) answer {
-	return answer{
-		status: http.StatusOK, cache: cacheable, etag: fmt.Sprintf(`"%s-%d"`, t.ID, t.Version),
-		body: tenantBody{
-			ID: t.ID, Slug: t.Slug, Name: t.Name, Status: t.Status, Region: optional(t.Region), ExternalID: optional(t.ExternalID),
-			KeycloakOrgID: optional(t.KeycloakOrgID), Metadata: t.Metadata, Version: t.Version,
-			CreatedAt: registry.FormatTime(t.CreatedAt), UpdatedAt: registry.FormatTime(t.UpdatedAt),
-			ActivatedAt: optionalTime(t.ActivatedAt), FrozenAt: optionalTime(t.FrozenAt),
-		},
+	return answer{status: http.StatusOK, cache: cacheable, etag: entityTag(t.ID, t.Version), body: (*shownTenant)(&t)}
+}
+
+func entityTag(id uuid.UUID, version int64) string {
+	b := appendID(append(make([]byte, 0, 64), '"'), id)
+	b = strconv.AppendInt(append(b, '-'), version, 10)
+	return string(append(b, '"'))
+}
+
+func tenantOf(t registry.Tenant) tenantBody {
+	return tenantBody{
+		ID: t.ID, Slug: t.Slug, Name: t.Name, Status: t.Status, Region: optional(t.Region), ExternalID: optional(t.ExternalID),
+		KeycloakOrgID: optional(t.KeycloakOrgID), Metadata: t.Metadata, Version: t.Version,
+		CreatedAt: registry.FormatTime(t.CreatedAt), UpdatedAt: registry.FormatTime(t.UpdatedAt),
+		ActivatedAt: optionalTime(t.ActivatedAt), FrozenAt: optionalTime(t.FrozenAt),
 	}
 }
 

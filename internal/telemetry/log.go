@@ -12,15 +12,19 @@ import (
 )
 
 // localHandler writes records without secrets to the output.
-func localHandler(o Options) (slog.Handler, error) {
-	out, options := redactingWriter{o.LogOutput}, &slog.HandlerOptions{Level: o.LogLevel}
-	switch o.LogFormat {
-	case "", "json":
-		return traced{slog.NewJSONHandler(out, options)}, nil
-	case "text":
-		return traced{slog.NewTextHandler(out, options)}, nil
+func localHandler(o Options) (slog.Handler, *lines, error) {
+	format := func(to io.Writer) slog.Handler {
+		out, options := redactingWriter{to}, &slog.HandlerOptions{Level: o.LogLevel}
+		if o.LogFormat == "text" {
+			return slog.NewTextHandler(out, options)
+		}
+		return slog.NewJSONHandler(out, options)
 	}
-	return nil, fmt.Errorf("the log format must be json or text, not %q", o.LogFormat)
+	if o.LogFormat != "" && o.LogFormat != "json" && o.LogFormat != "text" {
+		return nil, nil, fmt.Errorf("the log format must be json or text, not %q", o.LogFormat)
+	}
+	together := &lines{out: o.LogOutput, lost: format(o.LogOutput)}
+	return writtenThrough{traced{format(together)}, together}, together, nil
 }
 
 // traced adds the ids of the context's span to a record.
@@ -47,7 +51,11 @@ type redactingWriter struct{ io.Writer }
 
 // Write implements io.Writer.
 func (w redactingWriter) Write(p []byte) (int, error) {
-	if _, err := io.WriteString(w.Writer, redact(string(p))); err != nil {
+	clean := p
+	if mayHoldSecret(p) {
+		clean = []byte(redact(string(p)))
+	}
+	if _, err := w.Writer.Write(clean); err != nil {
 		return 0, err
 	}
 	return len(p), nil

@@ -23,13 +23,12 @@ import (
 
 // keeper makes a cluster, says whether it runs, and ends and removes it as soon as its standard input does. The kernel closes
 // that when this process ends, however it ends, so a cluster never outlives its tests.
-// $1 is the folder of the binaries, $2 the port, $3 max_connections; the working folder is the cluster's own.
+// $1 is the folder of the binaries, $2 the port, $3 more options of the server; the working folder is the cluster's own.
 const keeper = `
 trap '' PIPE
 create() { "$1/initdb" -D data -U postgres -A trust -E UTF8 --locale="$2" --no-sync; }
 start() {
-	"$1/pg_ctl" -D data -l server.log -w -t 60 -o "-c listen_addresses=127.0.0.1 -c port=$2 -c unix_socket_directories='' \
-		-c fsync=off -c full_page_writes=off -c max_connections=$3" start
+	"$1/pg_ctl" -D data -l server.log -w -t 60 -o "-c listen_addresses=127.0.0.1 -c port=$2 -c unix_socket_directories='' $3" start
 }
 { create "$1" C.UTF-8 || { rm -rf data; create "$1" C; }; } >keeper.log 2>&1 &&
 	start "$@" >>keeper.log 2>&1 && echo ready || echo failed
@@ -38,8 +37,13 @@ read -r line
 rm -rf "$PWD"
 `
 
+// careless makes a cluster fast that nobody will miss.
+const careless = "-c fsync=off -c full_page_writes=off -c max_connections=" + maxConnections
+
 // fromBinaries runs a cluster of this process's own on a free port of the loopback address.
-func fromBinaries(ctx context.Context) (*server, error) {
+func fromBinaries(ctx context.Context) (*server, error) { return runBinaries(ctx, careless) }
+
+func runBinaries(ctx context.Context, options string) (*server, error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
@@ -47,7 +51,7 @@ func fromBinaries(ctx context.Context) (*server, error) {
 	for range 3 { // between finding a free port and using it another process may take it
 		var dsn string
 		srv := &server{about: "the binaries in " + bin}
-		if dsn, srv.stop, err = startCluster(bin); err != nil {
+		if dsn, srv.stop, err = startCluster(bin, options); err != nil {
 			continue
 		}
 		if err = srv.await(ctx, 5*time.Second, dsn); err == nil {
@@ -59,7 +63,7 @@ func fromBinaries(ctx context.Context) (*server, error) {
 }
 
 // startCluster returns the DSN of a new cluster that answers, and what ends it.
-func startCluster(bin string) (dsn string, stop func() error, err error) {
+func startCluster(bin, options string) (dsn string, stop func() error, err error) {
 	credential, err := unprivileged()
 	if err != nil {
 		return "", nil, err
@@ -72,7 +76,7 @@ func startCluster(bin string) (dsn string, stop func() error, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	cmd := exec.Command("/bin/sh", "-c", keeper, "postgrestest-keeper", bin, port, maxConnections)
+	cmd := exec.Command("/bin/sh", "-c", keeper, "postgrestest-keeper", bin, port, options)
 	cmd.Dir = folder
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "PWD=" + folder, "LC_ALL=C", "TZ=UTC"}
 	// A session of its own: an interrupt from the terminal is for the tests.
