@@ -163,7 +163,7 @@ func (q *query) seq(name string) int64 {
 	}
 	n, ok := wholeNumber(q.values.Get(name), 1, maxSeq)
 	if !ok {
-		q.add(name, "must be a whole number from 1 on")
+		q.add(name, fmt.Sprintf("must be a whole number from 1 to %d", int64(maxSeq)))
 	}
 	return n
 }
