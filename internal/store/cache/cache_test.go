@@ -348,7 +348,7 @@ func TestHit_allocatesNothing(t *testing.T) {
 }
 
 func BenchmarkHit(b *testing.B) {
-	w := newWorld(&testing.T{}, Options{Lease: time.Hour})
+	w := newWorld(b, Options{Lease: time.Hour})
 	w.Renew(time.Now())
 	ctx := b.Context()
 	for b.Loop() {
