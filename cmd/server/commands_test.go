@@ -68,6 +68,8 @@ func TestRefusals_database(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.Empty(t)
 	name := databaseName(t, connect(t, dsn))
+	refused(t, 2, `DATABASE_DIRECT_URL: the DSN of the database cannot be understood`,
+		[]string{"DATABASE_URL=" + postgrestest.New(t), "DATABASE_DIRECT_URL=postgres://u:" + canary + "@[bad"})
 	refused(t, 1, `cannot be reached .*: create the database, or correct its name`, []string{"DATABASE_URL=" + strings.Replace(dsn, name, "nowhere", 1)})
 }
 

@@ -64,7 +64,7 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	defer stopAuth()
 	uses, stopUses := recordUses(store, log)
 	defer stopUses()
-	lost, err := tel.Counter("registry.security_events.lost", "Security events that could not be written to the audit log.")
+	lost, err := tel.Counter("tenant_registry.security_events.lost", "Security events that could not be written to the audit log.")
 	if err != nil {
 		return err
 	}

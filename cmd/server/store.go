@@ -39,7 +39,7 @@ func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry)
 		return openedStore{}, err
 	}
 	kept := cache.New(pg, cache.Options{Off: !cfg.Cache, Keys: cfg.CacheKeys, Lease: lease})
-	err = tel.ObservePool(pg.Pool())
+	err = errors.Join(tel.ObservePool(pg.Pool()), tel.ObserveCache(kept.Keeping))
 	if err == nil && cfg.Cache {
 		err = hearChanges(pg, cfg.DirectURL.Reveal(), kept)
 	}

@@ -21,7 +21,7 @@ func TestLoad_defaults(t *testing.T) {
 	if c.Env != "dev" || c.Addr != ":8090" || c.KeycloakIssuer != "http://localhost:8080/realms/breakpilot-dev" || c.DatabaseURL.Set() {
 		t.Errorf("the defaults are not those of the specification: %+v", c)
 	}
-	if c.LogFormat != "text" || c.MaxKeys != 10_000 || c.MaxConns != 10 {
+	if c.LogFormat != "text" || c.MaxKeys != 10_000 || c.MaxConns != 10 || !c.Cache || c.CacheKeys != 1_000_000 || c.DirectURL.Set() {
 		t.Errorf("unexpected defaults: %+v", c)
 	}
 }
@@ -32,6 +32,7 @@ func TestLoad_refusals(t *testing.T) {
 		{"APP_ENV", "production"}, {"APP_ENV", "DEV"}, {"ADDR", "8090"}, {"ADDR", "localhost:"}, {"ADMIN_ADDR", "x"},
 		{"KEYCLOAK_ISSUER", "localhost:8080"}, {"KEYCLOAK_ISSUER", "ftp://x/y"}, {"DATABASE_URL", "hunter2"},
 		{"DB_MAX_CONNS", "0"}, {"DB_MAX_CONNS", "many"}, {"DB_MAX_CONNS", "1001"}, {"MAX_KEYS_PER_TENANT", "-1"},
+		{"DATABASE_DIRECT_URL", "hunter2"}, {"CACHE", "yes"}, {"CACHE_KEYS", "0"}, {"CACHE_KEYS", "100000001"},
 		{"DRAIN_DELAY", "1"}, {"DRAIN_DELAY", "-1s"}, {"DRAIN_DELAY", "2m"}, {"LOG_LEVEL", "trace"}, {"LOG_FORMAT", "xml"},
 	} {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {

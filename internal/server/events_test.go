@@ -33,10 +33,11 @@ func setStage(api *client) stage {
 
 // mutation is how to test a route that changes something.
 type mutation struct {
-	succeed request
-	event   string    // the action, where the route's own is whatever its caller says
-	idle    []request // that succeed and change nothing
-	fail    []request
+	repeatable bool // by an Idempotency-Key
+	succeed    request
+	event      string    // the action, where the route's own is whatever its caller says
+	idle       []request // that succeed and change nothing
+	fail       []request
 }
 
 func patch(target string, body any) request {
@@ -133,6 +134,7 @@ func eachMutation(t *testing.T, test func(t *testing.T, api *client, s stage, m 
 				if !there {
 					t.Fatal("this route leaves an event and has no case in mutations")
 				}
+				m.repeatable = rt.mayRepeat()
 				if rt.event != "*" {
 					m.event = rt.event
 				}

@@ -194,10 +194,13 @@ func TestAdminHandler(t *testing.T) {
 	if err := tel.ObservePool(pool); err != nil {
 		t.Fatal(err)
 	}
+	if err := tel.ObserveCache(func() bool { return true }); err != nil {
+		t.Fatal(err)
+	}
 	admin := tel.AdminHandler()
 	metrics := get(admin, "/metrics").Body.String()
 	for _, name := range []string{"http_server_request_duration_seconds_bucket", "pgxpool_max_connections", "go_goroutines", "process_start_time_seconds",
-		`service_name="tenant-registry"`} {
+		"\ntenant_registry_cache_keeping 1", `service_name="tenant-registry"`} {
 		if !strings.Contains(metrics, name) {
 			t.Errorf("/metrics has no %s", name)
 		}

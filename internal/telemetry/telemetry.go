@@ -130,6 +130,24 @@ func (t *Telemetry) Counter(name, description string) (func(), error) {
 	return func() { counter.Add(context.Background(), 1) }, err
 }
 
+// ObserveCache tells from now on whether answers come from the cache (1), or none may (0), if metrics are on.
+func (t *Telemetry) ObserveCache(keeping func() bool) error {
+	if !t.measuring {
+		return nil
+	}
+	_, err := t.metrics.Meter("github.com/breakpilot/tenant-registry").Int64ObservableGauge("tenant_registry.cache.keeping",
+		metric.WithDescription("1 while answers may come from the cache; 0 while changes by other replicas are not heard, or with CACHE=off"),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			value := int64(0)
+			if keeping() {
+				value = 1
+			}
+			o.Observe(value)
+			return nil
+		}))
+	return err
+}
+
 // Shutdown sends what is waiting and stops. It returns when all is sent or when ctx ends, whichever is first, and its error
 // says what was not delivered. The logger still writes to LogOutput afterwards, and then at once. A second call does nothing.
 func (t *Telemetry) Shutdown(ctx context.Context) error {

@@ -69,48 +69,49 @@ func step(s state, in operation, out state) (fits bool, after state) {
 	return true, s
 }
 
+// setups are one or two replicas, in whose histories there must be no violation, or must be one.
+var setups = map[string]struct {
+	open     func(*testing.T) (writes, reads []registry.Store)
+	ctx      func(context.Context) context.Context
+	violates bool
+}{
+	"one replica, in memory": {func(*testing.T) (writes, reads []registry.Store) {
+		one := []registry.Store{cache.New(memory.New(), cache.Options{Keys: 3, Slugs: 3, Unknown: 3})} // much is read again
+		return one, one
+	}, sometimesFresh, false},
+	"one replica, on Postgres": {func(t *testing.T) (writes, reads []registry.Store) {
+		one := []registry.Store{cache.New(openStore(t, postgrestest.New(t)), cache.Options{})}
+		return one, one
+	}, sometimesFresh, false},
+	"two replicas, with no-cache":             {twoReplicas, registry.WithoutCache, false},
+	"control: two replicas, without no-cache": {twoReplicas, neverFresh, true},
+	"control: a cache that is told nothing": {func(*testing.T) (writes, reads []registry.Store) {
+		inner := memory.New()
+		return []registry.Store{inner}, []registry.Store{cache.New(inner, cache.Options{})}
+	}, neverFresh, true},
+}
+
+func twoReplicas(t *testing.T) (writes, reads []registry.Store) {
+	dsn := postgrestest.New(t)
+	two := []registry.Store{listening(t, dsn), listening(t, dsn)}
+	return two, two
+}
+
+func neverFresh(ctx context.Context) context.Context { return ctx }
+
+func sometimesFresh(ctx context.Context) context.Context {
+	if rand.N(8) == 0 {
+		return registry.WithoutCache(ctx)
+	}
+	return ctx
+}
+
 // TestLinearizable: what is written and read at the same time, through one cache, or through two with no-cache, is as if it were done
-// one after the other; control: a cache that is told nothing.
+// one after the other; controls: two without no-cache, and a cache that is told nothing.
 func TestLinearizable(t *testing.T) {
 	t.Parallel()
-	never := func(ctx context.Context) context.Context { return ctx }
-	sometimes := func(ctx context.Context) context.Context {
-		if rand.N(8) == 0 {
-			return registry.WithoutCache(ctx)
-		}
-		return ctx
-	}
-	small := cache.Options{Keys: 3, Slugs: 3, Unknown: 3} // so that much is read again
-	for _, c := range []struct {
-		name     string
-		open     func(*testing.T) (writes, reads []registry.Store)
-		ctx      func(context.Context) context.Context
-		violates bool
-	}{
-		{"one replica, in memory", func(*testing.T) (writes, reads []registry.Store) {
-			one := []registry.Store{cache.New(memory.New(), small)}
-			return one, one
-		}, sometimes, false},
-		{"one replica, on Postgres", func(t *testing.T) (writes, reads []registry.Store) {
-			one := []registry.Store{cache.New(openStore(t, postgrestest.New(t)), cache.Options{})}
-			return one, one
-		}, sometimes, false},
-		{"two replicas, with no-cache", func(t *testing.T) (writes, reads []registry.Store) {
-			dsn := postgrestest.New(t)
-			two := []registry.Store{listening(t, dsn), listening(t, dsn)}
-			return two, two
-		}, registry.WithoutCache, false},
-		{"control: two replicas, without no-cache", func(t *testing.T) (writes, reads []registry.Store) {
-			dsn := postgrestest.New(t)
-			two := []registry.Store{listening(t, dsn), listening(t, dsn)}
-			return two, two
-		}, never, true},
-		{"control: a cache that is told nothing", func(*testing.T) (writes, reads []registry.Store) {
-			inner := memory.New()
-			return []registry.Store{inner}, []registry.Store{cache.New(inner, cache.Options{})}
-		}, never, true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
+	for name, c := range setups {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			writes, reads := c.open(t)
 			share := *operations / 3

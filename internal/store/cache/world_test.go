@@ -94,7 +94,7 @@ func (tx countingTx) Publish(ctx context.Context, touched registry.Touched) erro
 
 // world is a cache, what is behind it, and a tenant with a key.
 type world struct {
-	*testing.T
+	testing.TB
 	*Store
 	inner  *inner
 	tenant registry.Tenant
@@ -103,9 +103,9 @@ type world struct {
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func newWorld(t *testing.T, o Options) *world {
+func newWorld(t testing.TB, o Options) *world {
 	t.Helper()
-	w := &world{T: t, inner: &inner{Store: memory.New()}, tenant: newTenant("tenant")}
+	w := &world{TB: t, inner: &inner{Store: memory.New()}, tenant: newTenant("tenant")}
 	w.Store = New(w.inner, o)
 	w.key = newKey(w.tenant.ID)
 	w.elsewhere(func(tx registry.Tx) error { return tx.InsertTenant(t.Context(), w.tenant) })
