@@ -8,12 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"syscall"
 	"time"
 
 	"github.com/breakpilot/tenant-registry/internal/auth"
 	"github.com/breakpilot/tenant-registry/internal/config"
-	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/internal/server"
 	"github.com/breakpilot/tenant-registry/internal/telemetry"
 )
@@ -29,8 +29,13 @@ type limits struct{ header, read, write, idle time.Duration }
 
 var usualLimits = limits{header: 5 * time.Second, read: 15 * time.Second, write: 30 * time.Second, idle: 2 * time.Minute}
 
+// ballast is memory that nobody touches, so that it costs none. With it a small heap is collected after it has grown by as much, not
+// dozens of times a second.
+const ballast = 64 << 20
+
 // serve runs the API until ctx ends, and then drains it.
 func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error {
+	defer runtime.KeepAlive(make([]byte, ballast))
 	cfg, err := config.Load(getenv)
 	if err != nil {
 		return unusable{err}
@@ -48,33 +53,17 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	}
 	defer flush(tel)
 	log := tel.Logger()
-	store, err := openStore(ctx, cfg, tel)
+	c, err := openCore(ctx, cfg, signer, tel)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	sample, err := store.sample(ctx)
-	if err != nil {
-		return err
-	}
+	defer c.close()
 	who, stopAuth, err := authenticator(cfg, log)
 	if err != nil {
 		return unusable{err}
 	}
 	defer stopAuth()
-	uses, stopUses := recordUses(store, log)
-	defer stopUses()
-	lost, err := tel.Counter("tenant_registry.security_events.lost", "Security events that could not be written to the audit log.")
-	if err != nil {
-		return err
-	}
-	service := registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version, Signer: signer, Uses: uses})
-	guard := registry.NewGuard(service, func(err error) {
-		lost()
-		log.Error("a security event is lost", "error", err)
-	})
-	defer guard.Close()
-	api := newAPI(cfg, service, guard, who, tel)
+	api := newAPI(cfg, c, who, tel)
 	listener, err := listen(cfg.Addr)
 	if err != nil {
 		return err
@@ -87,7 +76,7 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	web := httpServer(api, usualLimits, log)
 	ended := make(chan error, 1)
 	go func() { ended <- web.Serve(listener) }()
-	greeting{api: baseURL(listener), admin: admin, sample: sample}.tell(cfg, stdout, log)
+	greeting{api: baseURL(listener), admin: admin, sample: c.sample}.tell(cfg, stdout, log)
 	select {
 	case err := <-ended:
 		return fmt.Errorf("the listener ended: %w", err)
@@ -96,26 +85,9 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	return drain(api, web, cfg.DrainDelay, log)
 }
 
-// recordUses writes the times of use of keys in the background until stop is called, which writes what is left.
-func recordUses(store registry.Store, log *slog.Logger) (uses *registry.KeyUses, stop func()) {
-	uses = registry.NewKeyUses(store, registry.KeyUsesOptions{Logger: log})
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		uses.Run(ctx)
-	}()
-	return uses, func() {
-		cancel()
-		<-ended
-	}
-}
-
-func newAPI(
-	cfg config.Config, service *registry.Service, guard *registry.Guard, who auth.Authenticator, tel *telemetry.Telemetry,
-) *server.Server {
+func newAPI(cfg config.Config, c *core, who auth.Authenticator, tel *telemetry.Telemetry) *server.Server {
 	return server.New(server.Config{
-		Registry: service, Guard: guard, Auth: who, AuthMode: cfg.AuthMode, RateLimit: cfg.RateLimit, TrustedProxies: cfg.TrustedProxies,
+		Registry: c.service, Guard: c.guard, Auth: who, AuthMode: cfg.AuthMode, RateLimit: cfg.RateLimit, TrustedProxies: cfg.TrustedProxies,
 		Logger: tel.Logger(), Wrap: tel.Wrap, Version: version,
 	})
 }
