@@ -58,7 +58,7 @@ func (s *Service) record(ctx context.Context, by Caller, events []AuditEvent, at
 		if e.Once = r.mark; e.Once != (OnceMark{}) {
 			e.Once.Ordinal = i
 		}
-		r.events = append(r.events, e)
+		r.add(e)
 	}
 	if err := s.appender.append(ctx, s.store, r); err != nil {
 		return nil, err
@@ -72,7 +72,8 @@ func (s *Service) record(ctx context.Context, by Caller, events []AuditEvent, at
 
 // appending is one request to append.
 type appending struct {
-	events []AuditEvent
+	events []AuditEvent // with all but what their places give them
+	sealed []sealed     // of each
 	at     func(int) string
 	mark   OnceMark
 	done   chan struct{} // closed when what follows is settled
@@ -81,6 +82,12 @@ type appending struct {
 	repeated bool
 	alone    bool // it must go into a transaction of its own
 	err      error
+}
+
+// add takes an event, and does beforehand what need not be done while others wait.
+func (r *appending) add(e AuditEvent) {
+	e.Hash = e.retracedHash()
+	r.events, r.sealed = append(r.events, e), append(r.sealed, e.seal(""))
 }
 
 // appender puts the requests of all callers who wait into one transaction: one lock, one commit. Each is answered after that commit.
@@ -214,8 +221,8 @@ func appendAll(ctx context.Context, tx Tx, batch []*appending, held map[uuid.UUI
 		if r.settled(heads.Marked[r.mark.Key], held) {
 			continue
 		}
-		for _, e := range r.events {
-			e = heads.place(e)
+		for i, e := range r.events {
+			e = heads.place(e, r.sealed[i])
 			r.written = append(r.written, e)
 			if r.mark != (OnceMark{}) { // the same key may come again in this batch
 				heads.Marked[r.mark.Key] = append(heads.Marked[r.mark.Key], MarkedEvent{OnceMark: e.Once, ID: e.ID, Hash: e.Hash})
@@ -268,10 +275,10 @@ type AuditHeads struct {
 	Marked map[Hash][]MarkedEvent  // by the idempotency keys that were asked for, those that were used; in the order of Ordinal
 }
 
-// place gives an event the next place in the log and in its chain, and its hashes.
-func (h *AuditHeads) place(e AuditEvent) AuditEvent {
+// place gives an event the next place in the log and in its chain.
+func (h *AuditHeads) place(e AuditEvent, s sealed) AuditEvent {
 	head := h.Chains[e.GroupID]
-	e = e.placed(AuditHead{Pos: h.Pos, Seq: head.Seq, ChainHash: head.Hash})
+	e = e.behind(AuditHead{Pos: h.Pos, Seq: head.Seq, ChainHash: head.Hash}, s)
 	h.Pos, h.Chains[e.GroupID] = e.Pos, ChainHead{Seq: e.Seq, Hash: e.ChainHash}
 	return e
 }

@@ -200,12 +200,17 @@ func appendEvent(ctx context.Context, tx Tx, e AuditEvent) (AuditEvent, error) {
 
 // placed is the event at the next place behind head, with its hashes.
 func (e AuditEvent) placed(head AuditHead) AuditEvent {
+	e.Hash = e.retracedHash()
+	return e.behind(head, e.seal(""))
+}
+
+// behind is the event, which has its hash and was sealed with it, at the next place behind head.
+func (e AuditEvent) behind(head AuditHead, s sealed) AuditEvent {
 	e.Pos, e.Seq, e.PrevChainHash = head.Pos+1, head.Seq+1, head.ChainHash
 	if head.Seq == 0 {
 		e.PrevChainHash = strings.Repeat("0", 64)
 	}
-	e.Hash = e.retracedHash()
-	e.ChainHash = sum(e.canonical())
+	e.ChainHash = s.chainHash(e.PrevChainHash, e.Seq)
 	return e
 }
 

@@ -194,7 +194,8 @@ func (g *Guard) enqueue(e AuditEvent) bool {
 
 // appendOwn appends an event of this service's own that belongs to no change.
 func (s *Service) appendOwn(ctx context.Context, e AuditEvent) error {
-	r := &appending{events: []AuditEvent{e}, at: func(int) string { return "" }, done: make(chan struct{})}
+	r := &appending{at: func(int) string { return "" }, done: make(chan struct{})}
+	r.add(e)
 	err := s.appender.append(ctx, s.store, r)
 	if err == nil {
 		s.tail.wake()

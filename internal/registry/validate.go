@@ -99,14 +99,14 @@ func (c *checks) stringMap(pointer string, m map[string]string, max mapLimits) {
 		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(m)) {
-		at := pointer + "/" + escapePointer(key)
+		at := func() string { return pointer + "/" + escapePointer(key) }
 		if key == "" || utf8.RuneCountInString(key) > max.key || !utf8.ValidString(key) || strings.ContainsFunc(key, unreadable) {
-			c.add(at, "must have a name of 1 to %d visible characters", max.key)
+			c.add(at(), "must have a name of 1 to %d visible characters", max.key)
 		}
 		if utf8.RuneCountInString(m[key]) > max.value {
-			c.add(at, "must have at most %d characters", max.value)
+			c.add(at(), "must have at most %d characters", max.value)
 		} else if !utf8.ValidString(m[key]) || strings.ContainsRune(m[key], 0) {
-			c.add(at, "must be valid UTF-8 without NUL")
+			c.add(at(), "must be valid UTF-8 without NUL")
 		}
 	}
 }

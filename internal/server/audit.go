@@ -134,26 +134,30 @@ func (s *Server) recordEvents(c *call) (answer, error) {
 // rest is looked at no further.
 func (in bulkRequest) events() ([]registry.AuditEvent, error) {
 	events := make([]registry.AuditEvent, len(in.Events))
-	var all []registry.Violation
+	faults := make([][]registry.Violation, len(in.Events))
 	found := false
 	for i := range in.Events[:min(len(in.Events), registry.MaxBulk)] {
 		if in.Events[i] == nil {
-			found = true
-			all = append(all, registry.Violation{Pointer: "/events/" + strconv.Itoa(i), Message: "must be an object"})
-			continue
+			faults[i] = []registry.Violation{{Message: "must be an object"}}
+		} else {
+			events[i], faults[i] = in.Events[i].event()
 		}
-		e, faults := in.Events[i].event()
-		found = found || len(faults) > 0
-		for _, fault := range append(faults, e.Violations()...) {
+		found = found || len(faults[i]) > 0
+	}
+	if !found {
+		return events, nil
+	}
+	var all []registry.Violation
+	for i := range faults[:min(len(faults), registry.MaxBulk)] {
+		if in.Events[i] != nil {
+			faults[i] = append(faults[i], events[i].Violations()...)
+		}
+		for _, fault := range faults[i] {
 			fault.Pointer = "/events/" + strconv.Itoa(i) + fault.Pointer
 			all = append(all, fault)
 		}
-		events[i] = e
 	}
-	if found {
-		return nil, invalid(all...)
-	}
-	return events, nil
+	return nil, invalid(all...)
 }
 
 // event translates the body, and finds the faults that cannot be told from absence further on.

@@ -136,10 +136,10 @@ type event = registry.AuditEvent
 func eventColumnsOf(events []event) ([]any, error) {
 	args := []any{
 		column(events, func(e *event) int64 { return e.Pos }),
-		column(events, func(e *event) uuid.UUID { return e.ID }),
-		column(events, func(e *event) uuid.UUID { return e.GroupID }),
+		column(events, func(e *event) [16]byte { return e.ID }),
+		column(events, func(e *event) [16]byte { return e.GroupID }),
 		column(events, func(e *event) int64 { return e.Seq }),
-		column(events, func(e *event) *uuid.UUID { return idOrNull(e.GroupID) }),
+		column(events, func(e *event) *[16]byte { return (*[16]byte)(idOrNull(e.GroupID)) }),
 		column(events, func(e *event) *string { return textOrNull(e.GroupName) }),
 		column(events, func(e *event) string { return e.Action }),
 		column(events, func(e *event) string { return e.Area() }),

@@ -98,7 +98,7 @@ func setsParameter(cc *pgx.ConnConfig, name string) bool {
 
 // registerTypes makes times come back as they went in, and lists of ids go out where nothing was asked about a statement beforehand.
 func registerTypes(_ context.Context, conn *pgx.Conn) error {
-	for _, list := range []any{[]uuid.UUID{}, []*uuid.UUID{}} {
+	for _, list := range []any{[]uuid.UUID{}, [][16]byte{}, []*[16]byte{}} {
 		conn.TypeMap().RegisterDefaultPgType(list, "_uuid")
 	}
 	conn.TypeMap().RegisterType(&pgtype.Type{
