@@ -52,7 +52,7 @@ func (s *Service) record(ctx context.Context, by Caller, events []AuditEvent, at
 	if faults != nil {
 		return nil, invalidMembers(faults...)
 	}
-	r := &appending{at: at, mark: by.mark(events), done: make(chan struct{})}
+	r := &appending{at: at, mark: by.mark(events), done: make(chan struct{}), events: make([]AuditEvent, 0, len(events))}
 	for i, e := range events {
 		e = s.reported(e, by)
 		if e.Once = r.mark; e.Once != (OnceMark{}) {
@@ -205,8 +205,9 @@ func groupsOf(batch []*appending) []uuid.UUID {
 // appendAll takes the audit lock and gives each request its answer: its events' places, what an earlier request had, or a refusal. held
 // has the tenants that exist, true for those that this transaction keeps from being deleted.
 func appendAll(ctx context.Context, tx Tx, batch []*appending, held map[uuid.UUID]bool) error {
-	groups, keys := groupsOf(batch), []Hash{}
+	groups, keys, count := groupsOf(batch), []Hash{}, 0
 	for _, r := range batch {
+		count += len(r.events)
 		r.written, r.err, r.alone, r.repeated = nil, nil, false, false
 		if r.mark != (OnceMark{}) {
 			keys = append(keys, r.mark.Key)
@@ -216,14 +217,15 @@ func appendAll(ctx context.Context, tx Tx, batch []*appending, held map[uuid.UUI
 	if err != nil {
 		return err
 	}
-	var placed []AuditEvent
+	placed := make([]AuditEvent, 0, count)
 	for _, r := range batch {
 		if r.settled(heads.Marked[r.mark.Key], held) {
 			continue
 		}
-		for i, e := range r.events {
-			e = heads.place(e, r.sealed[i])
-			r.written = append(r.written, e)
+		r.written = r.events // which have a place from now on; if the transaction is run again, another one
+		for i := range r.events {
+			e := &r.events[i]
+			*e = heads.place(*e, r.sealed[i])
 			if r.mark != (OnceMark{}) { // the same key may come again in this batch
 				heads.Marked[r.mark.Key] = append(heads.Marked[r.mark.Key], MarkedEvent{OnceMark: e.Once, ID: e.ID, Hash: e.Hash})
 			}
