@@ -21,7 +21,7 @@ func TestMemoryPerKey(t *testing.T) {
 	rows := make(map[registry.Hash]registry.KeyFacts, keys)
 	for range keys {
 		k := newKey(uuid.New())
-		rows[k.Hash] = registry.KeyFacts{Key: k, Tenant: newTenant("tenant"), Entitlements: []registry.Entitlement{}}
+		rows[k.Hash] = k.Facts(k.Hash, &registry.Holder{Tenant: newTenant("tenant"), Entitlements: []registry.Entitlement{}})
 	}
 	s := New(rowsOnly{Store: memory.New(), rows: rows}, Options{Keys: 2 * keys})
 	before := heap()
