@@ -19,6 +19,8 @@
 // mark; and a neighbour in one place is merely read again.
 //
 // Misses are merged. Those that come while statements are under way wait for the next one, and join it only until it is sent.
+//
+// Keys point to what they have alike: one copy of their tenant with its entitlements to a product, and one of their scopes.
 package cache
 
 import (
