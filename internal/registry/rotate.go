@@ -50,19 +50,13 @@ func (s *Service) RotateAPIKey(ctx context.Context, by Caller, id uuid.UUID, ove
 }
 
 func (k APIKey) rotated(text string, overlap time.Duration, now time.Time) APIKey {
-	if overlap == 0 || !k.previousLives(now) {
+	if overlap == 0 || !k.core().previousLives(now) {
 		ends := now.Add(overlap)
 		k.PreviousHash, k.PreviousEndsAt, k.PreviousUsedAt = k.Hash, &ends, k.currentUsedAt()
 	}
 	k.Hash, k.Prefix, k.RotatedAt, k.UpdatedAt = sha256.Sum256([]byte(text)), text[:12], &now, now
 	k.Version++
 	return k
-}
-
-// previousLives tells whether the previous secret is good. A record that was changed at some time is judged by no earlier one: a secret
-// that was ended at once has ended for a machine whose clock is behind, too.
-func (k APIKey) previousLives(now time.Time) bool {
-	return k.PreviousEndsAt != nil && now.Before(*k.PreviousEndsAt) && k.UpdatedAt.Before(*k.PreviousEndsAt)
 }
 
 // currentUsedAt is when the current secret was used last; nil if it was not, or if that is not known because the previous one was used later.
@@ -109,7 +103,7 @@ func (s *Service) SelfRevoke(ctx context.Context, by Caller, text string) error 
 			return before, AuditEvent{}, errUnchanged
 		case hash == before.Hash:
 			after = before.revoked(holder, "", now)
-		case hash == before.PreviousHash && before.previousLives(now):
+		case hash == before.PreviousHash && before.core().previousLives(now):
 			secret, crud = PreviousSecret, Update
 			after.PreviousEndsAt, after.UpdatedAt = &now, now
 			after.Version++

@@ -53,12 +53,53 @@ type KeyLookup struct {
 	Product string
 }
 
-// KeyFacts is what a store knows about a key: everything that a verdict is made from.
+// KeyFacts is everything that a verdict is made from, and little more, because many are kept. See APIKey.Facts.
 type KeyFacts struct {
-	Previous     bool // the secret is the one before the last rotation
-	Key          APIKey
+	Previous bool // the secret is the one before the last rotation
+	Key      KeyCore
+	*Holder  // may be that of all keys of a tenant
+}
+
+// KeyCore is what a verdict needs of a key.
+type KeyCore struct {
+	ID             uuid.UUID
+	*KeyTerms      // may be those of many keys
+	Disabled       bool
+	ExpiresAt      *time.Time
+	PreviousEndsAt *time.Time
+	RevokedAt      *time.Time
+	UpdatedAt      time.Time
+}
+
+// KeyTerms is what many keys have alike.
+type KeyTerms struct {
+	Environment Environment
+	Product     string
+	Scopes      []string
+}
+
+// Holder is who holds a key.
+type Holder struct {
 	Tenant       Tenant
-	Entitlements []Entitlement // of the tenant, to the product in question
+	Entitlements []Entitlement // to the product in question
+}
+
+// Facts is what a verdict needs if the key was shown by a secret with this hash.
+func (k APIKey) Facts(secret Hash, by *Holder) KeyFacts {
+	return KeyFacts{Previous: secret != k.Hash, Key: k.core(), Holder: by}
+}
+
+func (k APIKey) core() KeyCore {
+	return KeyCore{
+		ID: k.ID, KeyTerms: &KeyTerms{Environment: k.Environment, Product: k.Product, Scopes: k.Scopes}, Disabled: k.Disabled,
+		ExpiresAt: k.ExpiresAt, PreviousEndsAt: k.PreviousEndsAt, RevokedAt: k.RevokedAt, UpdatedAt: k.UpdatedAt,
+	}
+}
+
+// previousLives tells whether the previous secret is good. A record that was changed at some time is judged by no earlier one: a secret
+// that was ended at once has ended for a machine whose clock is behind, too.
+func (k KeyCore) previousLives(now time.Time) bool {
+	return k.PreviousEndsAt != nil && now.Before(*k.PreviousEndsAt) && k.UpdatedAt.Before(*k.PreviousEndsAt)
 }
 
 // Verdict is the answer to a VerifyQuery. For Malformed and KeyNotFound everything but Code and MaxAgeSeconds is unset.

@@ -34,9 +34,15 @@ type question struct {
 func validQuestion() question {
 	return question{
 		facts: KeyFacts{
-			Key:          APIKey{ID: uuid.MustParse("00000000-0000-4000-8000-000000000002"), TenantID: AcmeID, Environment: Live, Product: "scanner", Scopes: []string{"a:read", "a:write"}, ExpiresAt: in(time.Hour)},
-			Tenant:       Tenant{ID: AcmeID, Slug: "acme", Status: StatusActive},
-			Entitlements: []Entitlement{source(SourcePlan, "scanner", -time.Hour, in(2*time.Hour))},
+			Key: KeyCore{
+				ID:        uuid.MustParse("00000000-0000-4000-8000-000000000002"),
+				KeyTerms:  &KeyTerms{Environment: Live, Product: "scanner", Scopes: []string{"a:read", "a:write"}},
+				ExpiresAt: in(time.Hour),
+			},
+			Holder: &Holder{
+				Tenant:       Tenant{ID: AcmeID, Slug: "acme", Status: StatusActive},
+				Entitlements: []Entitlement{source(SourcePlan, "scanner", -time.Hour, in(2*time.Hour))},
+			},
 		},
 		query: VerifyQuery{Product: "scanner", Scopes: []string{"a:read"}, Environment: Live},
 		now:   noon,
@@ -171,7 +177,7 @@ func TestDecide_environmentAndScopes(t *testing.T) {
 // previous makes it a question about a previous secret that ends that long after noon.
 func previous(ends time.Duration) func(*question) {
 	return func(q *question) {
-		q.facts.Previous, q.facts.Key.PreviousHash, q.facts.Key.PreviousEndsAt = true, Hash{1}, in(ends)
+		q.facts.Previous, q.facts.Key.PreviousEndsAt = true, in(ends)
 	}
 }
 

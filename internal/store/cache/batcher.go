@@ -13,7 +13,7 @@ import (
 // batcher merges what is asked for at the same time into few calls of load. Whoever asks gets what a call says that began after
 // they asked. A lone question is a call of its own, at once.
 type batcher[K comparable, V any] struct {
-	load  func(ctx context.Context, keys []K) (map[K]*V, error)
+	load  func(ctx context.Context, keys []K) (map[K]V, error)
 	limit int // of calls at a time
 
 	mu      sync.Mutex
@@ -26,24 +26,24 @@ type batch[K comparable, V any] struct {
 	ctx   context.Context // of who asked first; it does not end with them
 	keys  map[K]struct{}
 	done  chan struct{}
-	found map[K]*V
+	found map[K]V
 	err   error
 }
 
 // get returns when there is an answer or ctx ends. If the call fails, all who asked hear it.
-func (b *batcher[K, V]) get(ctx context.Context, key K) (*V, error) {
+func (b *batcher[K, V]) get(ctx context.Context, key K) (none V, err error) {
 	joined := b.join(ctx, key)
 	select {
 	case <-joined.done:
 	case <-ctx.Done():
-		return nil, waited(ctx)
+		return none, waited(ctx)
 	}
 	if joined.err != nil {
-		return nil, joined.err
+		return none, joined.err
 	}
 	value, there := joined.found[key]
 	if !there {
-		return nil, registry.ErrNotFound
+		return none, registry.ErrNotFound
 	}
 	return value, nil
 }
@@ -85,7 +85,7 @@ func (b *batcher[K, V]) take() *batch[K, V] {
 }
 
 // call makes an error of a panic: there is nobody above it who would, and others wait.
-func (b *batcher[K, V]) call(now *batch[K, V]) (found map[K]*V, err error) {
+func (b *batcher[K, V]) call(now *batch[K, V]) (found map[K]V, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("cache: panic in the store: %v", fault)

@@ -19,6 +19,8 @@
 // mark; and a neighbour in one place is merely read again.
 //
 // Misses are merged. Those that come while statements are under way wait for the next one, and join it only until it is sent.
+//
+// Keys point to what they have alike: one copy of their tenant with its entitlements to a product, and one of their scopes.
 package cache
 
 import (
@@ -83,10 +85,10 @@ func New(inner registry.Store, o Options) *Store {
 		Store:    inner,
 		validity: v,
 		keys: newShelf(v, o.Keys, o.Unknown, source[registry.KeyLookup, registry.KeyFacts]{
-			load: inner.ManyKeyFacts, needs: keyNeeds, needsIfAbsent: unknownKeyNeeds,
+			load: newSharing(inner, o.Slugs).load, needs: keyNeeds, needsIfAbsent: unknownKeyNeeds, own: ownLookup,
 		}),
 		slugs: newShelf(v, o.Slugs, o.Unknown, source[string, registry.Tenant]{
-			load: inner.ManyTenantsBySlug, needs: slugNeeds, needsIfAbsent: unknownSlugNeeds,
+			load: inner.ManyTenantsBySlug, needs: slugNeeds, needsIfAbsent: unknownSlugNeeds, own: strings.Clone,
 		}),
 	}
 }
@@ -97,10 +99,7 @@ func (s *Store) KeyFacts(ctx context.Context, hash registry.Hash, product string
 	if errors.Is(err, errPass) {
 		return s.Store.KeyFacts(ctx, hash, product)
 	}
-	if err != nil {
-		return registry.KeyFacts{}, err
-	}
-	return *facts, nil
+	return facts, err
 }
 
 // TenantBySlug implements registry.TenantReader.
@@ -109,10 +108,7 @@ func (s *Store) TenantBySlug(ctx context.Context, slug string) (registry.Tenant,
 	if errors.Is(err, errPass) {
 		return s.Store.TenantBySlug(ctx, slug)
 	}
-	if err != nil {
-		return registry.Tenant{}, err
-	}
-	return *t, nil
+	return t, err
 }
 
 // Touch implements postgres.Invalidator: what is named was changed by somebody.

@@ -160,6 +160,7 @@ func (w *world) good(ctx context.Context) bool {
 	f, err := w.KeyFacts(ctx, w.key.Hash, "")
 	if err != nil {
 		w.Error(err)
+		return false
 	}
 	return f.Key.RevokedAt == nil && f.Tenant.Status != registry.StatusFrozen
 }

@@ -123,10 +123,9 @@ func (db *tables) facts(lookup registry.KeyLookup, own bool) (registry.KeyFacts,
 	if err != nil {
 		return registry.KeyFacts{}, err
 	}
-	return registry.KeyFacts{
-		Previous: k.Hash != lookup.Hash, Key: copyKey(*k), Tenant: t,
-		Entitlements: copies(owner.sources(cmp.Or(lookup.Product, k.Product)), own, copyEntitlement),
-	}, nil
+	return copyKey(*k).Facts(lookup.Hash, &registry.Holder{
+		Tenant: t, Entitlements: copies(owner.sources(cmp.Or(lookup.Product, k.Product)), own, copyEntitlement),
+	}), nil
 }
 
 // LockAPIKey implements registry.APIKeyWriter.

@@ -177,14 +177,13 @@ func (r reader) ManyKeyFacts(ctx context.Context, asked []registry.KeyLookup) (m
 	}
 	found := make(map[registry.KeyLookup]registry.KeyFacts, len(asked))
 	for len(rows) > 0 {
-		n := rows[0].n
-		lookup := asked[n-1]
-		facts := rows[0].facts
-		facts.Previous = facts.Key.Hash != lookup.Hash
-		for ; len(rows) > 0 && rows[0].n == n; rows = rows[1:] {
-			facts.Entitlements = append(facts.Entitlements, rows[0].sources...)
+		first := rows[0]
+		by := &registry.Holder{Tenant: first.tenant, Entitlements: []registry.Entitlement{}}
+		for ; len(rows) > 0 && rows[0].n == first.n; rows = rows[1:] {
+			by.Entitlements = append(by.Entitlements, rows[0].sources...)
 		}
-		found[lookup] = facts
+		lookup := asked[first.n-1]
+		found[lookup] = first.key.Facts(lookup.Hash, by)
 	}
 	return found, nil
 }
@@ -192,7 +191,8 @@ func (r reader) ManyKeyFacts(ctx context.Context, asked []registry.KeyLookup) (m
 // factsRow is a row of KeyFactsSQL.
 type factsRow struct {
 	n       int
-	facts   registry.KeyFacts
+	key     registry.APIKey
+	tenant  registry.Tenant
 	sources []registry.Entitlement // one or none
 }
 
@@ -205,11 +205,10 @@ func scanFacts(row pgx.CollectableRow) (got factsRow, err error) {
 	if err := row.Scan(slices.Concat([]any{&got.n}, k.targets(), t.targets(), e.targets())...); err != nil {
 		return got, err
 	}
-	got.facts.Entitlements = []registry.Entitlement{}
-	if got.facts.Key, err = k.value(); err != nil {
+	if got.key, err = k.value(); err != nil {
 		return got, err
 	}
-	if got.facts.Tenant, err = t.value(); err != nil || e.id == nil {
+	if got.tenant, err = t.value(); err != nil || e.id == nil {
 		return got, err
 	}
 	entitlement, err := e.value()

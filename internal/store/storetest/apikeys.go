@@ -176,7 +176,7 @@ func updateKey(w *world) {
 	w.equal(got, []registry.APIKey{kept(bystander), want})
 	facts, err := w.store.KeyFacts(w.ctx, after.Hash, "")
 	w.must(err)
-	w.equal(facts.Key, want)
+	w.equal(facts, want.Facts(after.Hash, facts.Holder))
 	for _, gone := range []registry.Hash{before.Hash, before.PreviousHash} {
 		_, err = w.store.KeyFacts(w.ctx, gone, "")
 		w.want(err, registry.ErrNotFound)

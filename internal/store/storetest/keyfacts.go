@@ -20,7 +20,7 @@ func keyFacts(t *testing.T, s suite) {
 		w.insert(tenant, minimalProduct("product"), request, key, ended)
 		got, err := w.store.KeyFacts(w.ctx, key.Hash, "product")
 		w.must(err)
-		w.equal(got, registry.KeyFacts{Key: kept(key), Tenant: kept(tenant), Entitlements: []registry.Entitlement{kept(ended)}})
+		w.equal(got, kept(key).Facts(key.Hash, &registry.Holder{Tenant: kept(tenant), Entitlements: []registry.Entitlement{kept(ended)}}))
 	})
 	s.test(t, "of a key that is not there", func(w *world) {
 		tenant := minimalTenant("tenant")
@@ -42,7 +42,7 @@ func keyFacts(t *testing.T, s suite) {
 				return err
 			}
 			got, err := tx.KeyFacts(w.ctx, key.Hash, "product")
-			w.equal(got, registry.KeyFacts{Key: key, Tenant: tenant, Entitlements: []registry.Entitlement{source}})
+			w.equal(got, key.Facts(key.Hash, &registry.Holder{Tenant: tenant, Entitlements: []registry.Entitlement{source}}))
 			return err
 		})
 	})
@@ -87,7 +87,7 @@ func factsOfProduct(w *world) {
 		if c.key.TenantID == other.ID {
 			owner = kept(other)
 		}
-		want := registry.KeyFacts{Key: c.key, Tenant: owner, Entitlements: c.want}
+		want := c.key.Facts(c.key.Hash, &registry.Holder{Tenant: owner, Entitlements: c.want})
 		if err != nil || !reflect.DeepEqual(got, want) {
 			w.Errorf("%s: %v\ngot  %s\nwant %s", c.name, err, show(got), show(want))
 		}
@@ -100,16 +100,16 @@ func manyFacts(w *world) {
 	key, other := fullKey(tenant.ID, "one"), minimalKey(tenant.ID)
 	one := []registry.Entitlement{minimalEntitlement(tenant.ID, "one"), minimalEntitlement(tenant.ID, "one")}
 	w.insert(tenant, minimalProduct("one"), minimalProduct("two"), key, other, one[0], one[1])
-	facts := func(k registry.APIKey, previous bool, sources ...registry.Entitlement) registry.KeyFacts {
-		return registry.KeyFacts{Previous: previous, Key: kept(k), Tenant: tenant, Entitlements: append([]registry.Entitlement{}, sources...)}
+	facts := func(k registry.APIKey, by registry.Hash, sources ...registry.Entitlement) registry.KeyFacts {
+		return kept(k).Facts(by, &registry.Holder{Tenant: tenant, Entitlements: append([]registry.Entitlement{}, sources...)})
 	}
 	want := map[registry.KeyLookup]registry.KeyFacts{
-		{Hash: key.Hash}:                           facts(key, false, one...),
-		{Hash: key.PreviousHash}:                   facts(key, true, one...),
-		{Hash: key.Hash, Product: "two"}:           facts(key, false),
-		{Hash: other.Hash}:                         facts(other, false),
-		{Hash: other.Hash, Product: "one"}:         facts(other, false, one...),
-		{Hash: other.Hash, Product: "not a thing"}: facts(other, false),
+		{Hash: key.Hash}:                           facts(key, key.Hash, one...),
+		{Hash: key.PreviousHash}:                   facts(key, key.PreviousHash, one...),
+		{Hash: key.Hash, Product: "two"}:           facts(key, key.Hash),
+		{Hash: other.Hash}:                         facts(other, other.Hash),
+		{Hash: other.Hash, Product: "one"}:         facts(other, other.Hash, one...),
+		{Hash: other.Hash, Product: "not a thing"}: facts(other, other.Hash),
 	}
 	asked := []registry.KeyLookup{{Hash: newHash()}, {}}
 	for lookup := range want {
@@ -131,12 +131,12 @@ func factsOfOneInstant(w *world) {
 	const changes = 200
 	tenant := minimalTenant("tenant")
 	key := minimalKey(tenant.ID)
-	tenant.Name, key.Name = "0", "0"
+	tenant.Name, key.Scopes = "0", []string{"0"}
 	w.insert(tenant, minimalProduct("product"), key)
 	done := make(chan error, 1)
 	go func() {
 		for i := range changes {
-			tenant.Name, key.Name = fmt.Sprint(i+1), fmt.Sprint(i+1)
+			tenant.Name, key.Scopes = fmt.Sprint(i+1), []string{fmt.Sprint(i + 1)}
 			err := w.tx(func(tx registry.Tx) error {
 				if err := tx.UpdateTenant(w.ctx, tenant); err != nil {
 					return err
@@ -156,8 +156,8 @@ func factsOfOneInstant(w *world) {
 	for {
 		facts, err := w.store.KeyFacts(w.ctx, key.Hash, "product")
 		w.must(err)
-		if n := fmt.Sprint(len(facts.Entitlements)); facts.Key.Name != n || facts.Tenant.Name != n {
-			w.Fatalf("key %s, tenant %s, %s entitlements", facts.Key.Name, facts.Tenant.Name, n)
+		if n := fmt.Sprint(len(facts.Entitlements)); facts.Key.Scopes[0] != n || facts.Tenant.Name != n {
+			w.Fatalf("key %s, tenant %s, %s entitlements", facts.Key.Scopes[0], facts.Tenant.Name, n)
 		}
 		select {
 		case err := <-done:

@@ -20,7 +20,9 @@ func (w *world) found(r registry.Reader, h registry.Hash) string {
 		w.want(err, registry.ErrNotFound)
 		return "nothing"
 	}
-	return fmt.Sprintf("%s %t", facts.Key.Name, facts.Previous)
+	k, err := r.APIKey(w.ctx, facts.Key.ID)
+	w.must(err)
+	return fmt.Sprintf("%s %t", k.Name, facts.Previous)
 }
 
 // rotated is a key with a new secret and its old one as the previous.
