@@ -145,6 +145,17 @@ CREATE INDEX api_keys_tenant ON api_keys (tenant_id, id);
 CREATE INDEX api_keys_unrevoked ON api_keys (tenant_id) WHERE revoked_at IS NULL;
 CREATE INDEX api_keys_product ON api_keys (product_key) WHERE product_key IS NOT NULL;
 
+-- Replicas keep what they read, and the program tells them what it changes. Rows are deleted by hand, which tells nobody.
+CREATE FUNCTION tell_of_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('tenant_registry', 'flush');
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER tenants_tell AFTER DELETE ON tenants FOR EACH STATEMENT EXECUTE FUNCTION tell_of_deletion();
+CREATE TRIGGER entitlements_tell AFTER DELETE ON entitlements FOR EACH STATEMENT EXECUTE FUNCTION tell_of_deletion();
+CREATE TRIGGER api_keys_tell AFTER DELETE ON api_keys FOR EACH STATEMENT EXECUTE FUNCTION tell_of_deletion();
+
 -- pos and seq are given under one lock as the last step before COMMIT: number order is commit order.
 -- group_id is the chain an event belongs to and never changes (the platform's own is the nil UUID); tenant_id only keeps the
 -- tenant's row from vanishing unseen and becomes NULL when the tenant is deleted.

@@ -51,8 +51,9 @@ const (
 	defaultKeys    = 1_000_000
 	defaultSlugs   = 100_000
 	defaultUnknown = 10_000
-	// keep is for how long anything is kept: rows that are changed by hand, in SQL, tell nobody.
-	keep = time.Minute
+	// keep is for how long anything is kept: rows that are changed by hand, in SQL, tell nobody. A million keys that are asked for again
+	// and again are as many loads in that time.
+	keep = 10 * time.Minute
 	// statements is how many are under way for misses of one kind at a time; what comes meanwhile goes together into the next one.
 	statements = 2
 )

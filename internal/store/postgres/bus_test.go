@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -115,6 +116,26 @@ func TestChangesAreHeard(t *testing.T) {
 	}
 	if one.log.count("level=WARN msg=\"changes") > 0 {
 		t.Error("a warning without a reason")
+	}
+}
+
+// TestDeletionsAreHeard: rows that are deleted in SQL are gone for a replica that keeps them; control: for one that does not listen they
+// are not.
+func TestDeletionsAreHeard(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	one, deaf, admin := newReplica(t, dsn, ""), newReplica(t, dsn, "none"), connect(t, dsn)
+	one.hears(t)
+	for i, sql := range []string{`DELETE FROM tenants`, `DELETE FROM api_keys`} {
+		_, key := one.key(t, fmt.Sprintf("tenant-%d", i))
+		for _, r := range []*replica{one, deaf} {
+			until(t, "it is kept", 20*time.Second, func() bool { return r.valid(t, key) })
+		}
+		admin.run(sql)
+		until(t, "it is gone", 20*time.Second, func() bool { return !one.valid(t, key) })
+		if !deaf.valid(t, key) {
+			t.Error("control: nothing was kept")
+		}
 	}
 }
 
