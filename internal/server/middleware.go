@@ -51,11 +51,11 @@ var (
 )
 
 // requestID takes the caller's id if there is exactly one and it is fit to be logged, or makes one.
-func requestID(h http.Header) string {
+func requestID(h http.Header, now time.Time) string {
 	if given := h.Values("X-Request-Id"); len(given) == 1 && requestIDPattern.MatchString(given[0]) && !pastedKey.MatchString(given[0]) {
 		return given[0]
 	}
-	return newRequestID(time.Now())
+	return newRequestID(now)
 }
 
 // newRequestID makes a UUID of version 7, as uuid.NewV7 does but without a call of the system: nobody must be unable to guess it.
@@ -71,7 +71,7 @@ func newRequestID(now time.Time) string {
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		x := &exchange{Context: r.Context(), requestID: requestID(r.Header), answer: recorder{ResponseWriter: w}}
+		x := &exchange{Context: r.Context(), requestID: requestID(r.Header, start), answer: recorder{ResponseWriter: w}}
 		x.ctx = x
 		r = r.WithContext(x)
 		rec := &x.answer
