@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"time"
 )
@@ -35,13 +34,10 @@ type Product struct {
 // DefaultTrialDays is how long a trial runs unless the product says otherwise.
 const DefaultTrialDays = 14
 
-var (
-	productKeyPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,62}$`)
-	reservedProductKeys = []string{"request", "requests", "trial-request"}
-)
+var reservedProductKeys = []string{"request", "requests", "trial-request"}
 
 func validProductKey(key string) bool {
-	return productKeyPattern.MatchString(key) && !slices.Contains(reservedProductKeys, key)
+	return len(key) >= 2 && len(key) <= 63 && plainName(key, "-") && !slices.Contains(reservedProductKeys, key)
 }
 
 func (p Product) available(now time.Time) bool {

@@ -3,7 +3,6 @@ package registry
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -136,7 +135,19 @@ func normalObject[M ~map[string]V, V any](c *checks, pointer string, object M) M
 	return normal
 }
 
-var scopePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9:._-]{0,63}$`)
+// validScope and plainName are asked on every verification: an expression would take most of its time.
+func validScope(s string) bool { return len(s) <= 64 && plainName(s, ":._-") }
+
+// plainName tells whether a text is of small letters, digits and, behind the first character, some others.
+func plainName(s, others string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && (i == 0 || strings.IndexByte(others, c) < 0) {
+			return false
+		}
+	}
+	return s != ""
+}
 
 func (c *checks) scopes(pointer string, scopes []string) {
 	if len(scopes) > MaxScopes {
@@ -144,7 +155,7 @@ func (c *checks) scopes(pointer string, scopes []string) {
 		return
 	}
 	for i, scope := range scopes {
-		if !scopePattern.MatchString(scope) {
+		if !validScope(scope) {
 			c.add(element(pointer, i), "must be 1 to 64 of a-z, 0-9, ':', '.', '_' and '-', beginning with a letter or digit")
 		} else if slices.Contains(scopes[:i], scope) {
 			c.add(element(pointer, i), "must not be there twice")

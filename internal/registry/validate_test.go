@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +46,26 @@ func TestValidProductKey(t *testing.T) {
 	} {
 		if got := validProductKey(key); got != want {
 			t.Errorf("validProductKey(%q) = %t", key, got)
+		}
+	}
+}
+
+// TestPlainNames holds the two checks to the patterns that the documents give, for texts one character away from a good one.
+func TestPlainNames(t *testing.T) {
+	t.Parallel()
+	scope := regexp.MustCompile(`^[a-z0-9][a-z0-9:._-]{0,63}$`)
+	product := regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,62}$`)
+	for _, good := range []string{"a", "ab", "reports:read", strings.Repeat("a", 62), strings.Repeat("a", 63), strings.Repeat("a", 64)} {
+		for i := range len(good) + 1 {
+			for c := range 256 {
+				s := good[:i] + string([]byte{byte(c)}) + good[i:]
+				if got := validScope(s); got != scope.MatchString(s) {
+					t.Errorf("validScope(%q) = %t", s, got)
+				}
+				if got := validProductKey(s); got != product.MatchString(s) {
+					t.Errorf("validProductKey(%q) = %t", s, got)
+				}
+			}
 		}
 	}
 }

@@ -21,5 +21,8 @@ func (s *Server) clientAddress(r *http.Request) string {
 	if err != nil {
 		return ""
 	}
+	if addr.Addr().Is4() { // has one form only
+		return r.RemoteAddr[:strings.LastIndexByte(r.RemoteAddr, ':')]
+	}
 	return addr.Addr().Unmap().WithZone("").String()
 }

@@ -164,6 +164,10 @@ func comma(i int) string {
 // dictionary appends a map in the order of its names, each value by what is given.
 func dictionary[V any](j *jsonText, before string, m map[string]V, value func(*jsonText, V)) {
 	j.raw(before)
+	if len(m) == 0 { // as most are
+		j.raw("{}")
+		return
+	}
 	j.raw("{")
 	var few [8]string
 	names := few[:0]

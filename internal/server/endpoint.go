@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -104,9 +105,9 @@ func (s *Server) answer(line *endpoint, w http.ResponseWriter, r *http.Request) 
 	if line.slow {
 		unhurried(w)
 	} else {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.callTimeout)
-		defer cancel()
+		within := &deadline{Context: ctx, at: time.Now().Add(s.callTimeout)}
+		defer within.stop()
+		ctx = within
 	}
 	a, err := line.handle(s, &call{ctx: ctx, r: r, query: q, body: body, maxBody: line.maxBody, by: by})
 	a.repeated = by.Repeated()

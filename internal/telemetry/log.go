@@ -18,7 +18,7 @@ func localHandler(o Options) (slog.Handler, *lines, error) {
 		if o.LogFormat == "text" {
 			return slog.NewTextHandler(out, options)
 		}
-		return slog.NewJSONHandler(out, options)
+		return plainJSON{slog.NewJSONHandler(out, options), out}
 	}
 	if o.LogFormat != "" && o.LogFormat != "json" && o.LogFormat != "text" {
 		return nil, nil, fmt.Errorf("the log format must be json or text, not %q", o.LogFormat)
