@@ -2,9 +2,11 @@ package internal_test
 
 import (
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,5 +55,31 @@ func TestReadme_audit(t *testing.T) {
 	}
 	if quoted(t, `A page looks at ([0-9,]+) events at most`) != "10,000" || registry.MaxExamined != 10_000 {
 		t.Errorf("a page looks at %d events", registry.MaxExamined)
+	}
+}
+
+// TestReadme_securityEvents asserts that the README names the security events that a server leaves, and no others.
+func TestReadme_securityEvents(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("registry/guard.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var written []string
+	for _, action := range regexp.MustCompile(`(?m)^\taction\w+\s+= "([a-z.]+)"`).FindAllStringSubmatch(string(text), -1) {
+		written = append(written, action[1])
+	}
+	var named []string
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(readme), "**Security events**")
+	section, _, _ = strings.Cut(section, "**Checkpoints.**")
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z.]+)` \\|").FindAllStringSubmatch(section, -1) {
+		named = append(named, row[1])
+	}
+	if slices.Sort(written); len(written) == 0 || !slices.Equal(written, slices.Sorted(slices.Values(named))) {
+		t.Errorf("the README has %v, a server leaves %v", named, written)
 	}
 }

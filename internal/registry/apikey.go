@@ -72,6 +72,14 @@ func (n NewAPIKey) validate(now time.Time) error {
 	return c.err()
 }
 
+// earliest is the time to judge a command by before it is known whether it is a repeat, which is answered whatever time it is.
+func (s *Service) earliest(by Caller) time.Time {
+	if by.Idempotency != nil {
+		return time.Time{}
+	}
+	return s.clock()
+}
+
 func (c *checks) expiry(pointer string, at *time.Time, now time.Time) {
 	if at != nil && (!at.After(now) || at.Year() > maxYear) {
 		c.add(pointer, "must be in the future, and before the year 10000")
@@ -88,7 +96,7 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, n NewAPIKey) (API
 		n.Environment = Live
 	}
 	n.ExpiresAt = microseconds(n.ExpiresAt)
-	if err := n.validate(s.clock()); err != nil {
+	if err := n.validate(s.earliest(by)); err != nil {
 		return APIKey{}, "", err
 	}
 	text := newKeyText(n.Environment)
@@ -97,6 +105,9 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, n NewAPIKey) (API
 		return readAPIKey(ctx, tx, by, id)
 	}
 	k, err := changeOnce(ctx, s, by, once[APIKey]{n, again}, func(tx Tx, now time.Time) (APIKey, AuditEvent, error) {
+		if err := n.validate(now); err != nil {
+			return APIKey{}, AuditEvent{}, err
+		}
 		t, err := lockLivingTenant(ctx, tx, by, n.TenantID)
 		if err != nil {
 			return APIKey{}, AuditEvent{}, err

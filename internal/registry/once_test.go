@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -159,4 +160,23 @@ func TestIdempotency_simultaneous(t *testing.T) {
 	if _, errs := pair(1000, ""); errors.Join(errs[:]...) == nil {
 		t.Error("without a key both succeed: the test shows nothing")
 	}
+}
+
+// TestIdempotency_expiry asserts that a repeat is answered though the key has expired meanwhile, and that this opens no way to make one
+// that has.
+func TestIdempotency_expiry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := registry.NewAPIKey{TenantID: w.tenant("acme", registry.StatusActive).ID, Name: "k", ExpiresAt: at(time.Minute)}
+	made, _, err := w.s.CreateAPIKey(w.ctx, w.again("one", "create"), n)
+	w.must(err)
+	w.sleep(time.Hour)
+	repeat := w.again("one", "create")
+	got, text, err := w.s.CreateAPIKey(w.ctx, repeat, n)
+	w.must(err)
+	if got.ID != made.ID || text != "" || !repeat.Repeated() {
+		t.Errorf("the repeat made %s after %s, with a text: %t", got.ID, made.ID, text != "")
+	}
+	_, _, err = w.s.CreateAPIKey(w.ctx, w.again("two", "create"), n)
+	w.refusal(err, registry.Invalid, registry.CodeInvalid)
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -191,7 +192,18 @@ func (s *Server) verify(c *call) (answer, error) {
 	v, err := s.registry.Verify(c.ctx, c.by, registry.VerifyQuery{
 		Key: *in.Key, Product: in.Product, Scopes: textList(in.Scopes), Environment: registry.Environment(in.Environment),
 	})
+	if err != nil {
+		s.reportDenied(c, err)
+	}
 	return answer{status: http.StatusOK, body: (*shownVerdict)(&v)}, err
+}
+
+// reportDenied reports a product that asked for another one.
+func (s *Server) reportDenied(c *call, err error) {
+	var refusal *registry.Error
+	if errors.As(err, &refusal) && refusal.Kind == registry.Forbidden {
+		s.guard.Denied(c.by, exchangeOf(c.r).route, "it is bound to another product")
+	}
 }
 
 func verdictOf(v registry.Verdict) verdictBody {

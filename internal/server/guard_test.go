@@ -66,3 +66,29 @@ func TestGuard_events(t *testing.T) {
 		})
 	})
 }
+
+// TestGuard_otherProduct asserts that a product which asks for another one is reported as a caller without the role is.
+func TestGuard_otherProduct(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		server, stop := watchedBy(api)
+		ask := jsonRequest("/v1/internal/api-keys/verify", object{"key": unknownKey, "product": "insights"})
+		server.send(ask.bearer("dev-product:scanner")).wantProblem("forbidden")
+		server.send(ask.bearer("dev-product:insights")).want(http.StatusOK)
+		if got := stop(); len(got) != 1 || got[0].Action != "function.deny" || got[0].Actor == nil || (*got[0].Fields)["route"] != "POST /v1/internal/api-keys/verify" {
+			t.Errorf("the security events are %v", got)
+		}
+	})
+}
+
+// TestGuard_head asserts that asking for an export's header only is a reading and no export.
+func TestGuard_head(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		server, stop := watchedBy(api)
+		for _, target := range []string{"/v1/audit/export", "/v1/audit/export?format=csv"} {
+			server.send(request{method: http.MethodHead, target: target}.bearer("dev-operator")).want(http.StatusOK)
+		}
+		if got := stop(); len(got) != 1 || got[0].Action != "audit.read" {
+			t.Errorf("the security events are %v", got)
+		}
+	})
+}
