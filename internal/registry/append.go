@@ -63,7 +63,9 @@ func (s *Service) record(ctx context.Context, by Caller, events []AuditEvent, at
 	if err := s.appender.append(ctx, s.store, r); err != nil {
 		return nil, err
 	}
-	s.tail.wake()
+	for _, e := range r.events {
+		s.tail.wake(e.GroupID)
+	}
 	if by.Idempotency != nil {
 		by.Idempotency.Repeated = r.repeated
 	}
@@ -144,12 +146,14 @@ func (a *appender) commitNext(ctx context.Context, store Store) {
 func commitTogether(ctx context.Context, store Store, batch []*appending) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
 	defer cancel()
-	err := store.Tx(ctx, func(tx Tx) error {
-		held, err := tx.HoldTenants(ctx, groupsOf(batch))
-		if err != nil {
-			return err
-		}
-		return appendAll(ctx, tx, batch, held)
+	err := guarded(func() error {
+		return store.Tx(ctx, func(tx Tx) error {
+			held, err := tx.HoldTenants(ctx, groupsOf(batch))
+			if err != nil {
+				return err
+			}
+			return appendAll(ctx, tx, batch, held)
+		})
 	})
 	for _, r := range batch {
 		if err != nil {
@@ -157,6 +161,17 @@ func commitTogether(ctx context.Context, store Store, batch []*appending) {
 		}
 		close(r.done)
 	}
+}
+
+// guarded makes an error of a panic, which would leave those who wait for this batch, and all who come later, waiting. Each of them tries
+// alone then, and panics where somebody above it knows what to do.
+func guarded(fn func() error) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("panic while events were appended: %v", fault)
+		}
+	}()
+	return fn()
 }
 
 // commitAlone waits for whoever has the tenant locked, which a batch does not.

@@ -265,3 +265,25 @@ func TestAppend_keysInOneBatch(t *testing.T) {
 		t.Errorf("two keys left %d events", n)
 	}
 }
+
+// A panic in the transaction of many is an error for those in it, and stops nobody who comes later.
+func TestAppend_panic(t *testing.T) {
+	t.Parallel()
+	s := newGated()
+	w := worldOn(t, s)
+	first := true
+	s.insert = func([]registry.AuditEvent) error {
+		if first {
+			first = false
+			panic("in the store")
+		}
+		return nil
+	}
+	for range 3 {
+		_, err := w.s.RecordEvent(w.ctx, w.by, reported(uuid.Nil))
+		w.must(err)
+	}
+	if n := len(w.log()); n != 3 {
+		t.Errorf("%d events", n)
+	}
+}

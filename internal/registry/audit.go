@@ -118,7 +118,7 @@ func (e AuditEvent) Violations() []Violation {
 	c.text("/description", e.Description, MaxText)
 	c.fields("/fields", e.Fields)
 	c.optionalLine("/component", e.Component, MaxName)
-	if strings.EqualFold(e.Component, component) {
+	if strings.EqualFold(strings.TrimSpace(e.Component), component) {
 		c.add("/component", "is the name of this service, which writes its own events")
 	}
 	c.optionalLine("/version", e.Version, MaxName)

@@ -78,7 +78,7 @@ func (g *Guard) write() {
 	defer close(g.done)
 	for e := range g.queue {
 		ctx, cancel := context.WithTimeout(context.Background(), guardTimeout)
-		if err := g.service.appendOwn(ctx, e); err != nil {
+		if err := guarded(func() error { return g.service.appendOwn(ctx, e) }); err != nil {
 			g.lost(err)
 		}
 		cancel()
@@ -198,7 +198,7 @@ func (s *Service) appendOwn(ctx context.Context, e AuditEvent) error {
 	r.add(e)
 	err := s.appender.append(ctx, s.store, r)
 	if err == nil {
-		s.tail.wake()
+		s.tail.wake(e.GroupID)
 	}
 	return err
 }

@@ -104,6 +104,7 @@ var errUnchanged = errors.New("nothing changed")
 // because its place in the log is given under a lock that everybody shares. fn may run more than once.
 func change[T any](ctx context.Context, s *Service, by Caller, fn func(tx Tx, now time.Time) (T, AuditEvent, error)) (T, error) {
 	var result T
+	var written AuditEvent
 	err := s.store.Tx(ctx, func(tx Tx) error {
 		now := s.clock()
 		got, event, err := fn(tx, now)
@@ -115,7 +116,7 @@ func change[T any](ctx context.Context, s *Service, by Caller, fn func(tx Tx, no
 			return err
 		}
 		result = got
-		_, err = appendEvent(ctx, tx, s.own(event, by, now))
+		written, err = appendEvent(ctx, tx, s.own(event, by, now))
 		return err
 	})
 	if errors.Is(err, errUnchanged) {
@@ -125,7 +126,7 @@ func change[T any](ctx context.Context, s *Service, by Caller, fn func(tx Tx, no
 		var none T
 		return none, err
 	}
-	s.tail.wake()
+	s.tail.wake(written.GroupID)
 	return result, nil
 }
 

@@ -4,12 +4,18 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 const (
 	lookEvery   = 250 * time.Millisecond // how often the store is asked for news while somebody waits
 	waiterPause = 50 * time.Millisecond  // of one who was woken for nothing, so that many appends are not as many reads
+	maxWaiting  = 1000                   // on one replica; who comes then is answered at once
 )
+
+// whole is what those wait for who follow all groups. It is no group's id.
+var whole = uuid.UUID{0xff}
 
 // tail wakes those who wait for new events. While anybody waits, one goroutine asks the store for the newest position, for all of
 // them; nobody holds a connection meanwhile.
@@ -18,7 +24,7 @@ type tail struct {
 	within time.Duration // what one look at the store may take
 
 	mu      sync.Mutex
-	news    chan struct{} // closed when there may be something new
+	news    map[uuid.UUID]chan struct{} // by group; closed when there may be something new for those who wait
 	waiting int
 	stop    context.CancelFunc // ends the goroutine
 	closed  bool
@@ -26,18 +32,22 @@ type tail struct {
 }
 
 func newTail(store AuditReader, within time.Duration) *tail {
-	return &tail{store: store, within: within, news: make(chan struct{}), done: make(chan struct{})}
+	return &tail{store: store, within: within, news: map[uuid.UUID]chan struct{}{}, done: make(chan struct{})}
 }
 
-// join counts a waiter, until it leaves.
-func (t *tail) join() {
+// join counts a waiter, until it leaves; unless there are too many.
+func (t *tail) join() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.waiting == maxWaiting {
+		return false
+	}
 	if t.waiting++; t.waiting == 1 {
 		var ctx context.Context
 		ctx, t.stop = context.WithCancel(context.Background())
 		go t.look(ctx)
 	}
+	return true
 }
 
 func (t *tail) leave() {
@@ -45,24 +55,47 @@ func (t *tail) leave() {
 	defer t.mu.Unlock()
 	if t.waiting--; t.waiting == 0 {
 		t.stop()
+		clear(t.news)
 	}
 }
 
-// next is closed at the next news. Who takes it before it reads misses nothing that is written after.
-func (t *tail) next() <-chan struct{} {
+// next is closed at the next news of a group. Who takes it before it reads misses nothing that is written after.
+func (t *tail) next(group *uuid.UUID) <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.news
+	of := whole
+	if group != nil {
+		of = *group
+	}
+	if t.news[of] == nil {
+		t.news[of] = make(chan struct{})
+	}
+	return t.news[of]
 }
 
-// wake tells of news.
-func (t *tail) wake() {
+// wake tells of news of some groups.
+func (t *tail) wake(groups ...uuid.UUID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.waiting > 0 {
-		close(t.news)
-		t.news = make(chan struct{})
+	if t.waiting == 0 {
+		return
 	}
+	for _, of := range append(groups, whole) {
+		if waited := t.news[of]; waited != nil {
+			close(waited)
+			delete(t.news, of)
+		}
+	}
+}
+
+// wakeAll tells of news, of which group nobody knows.
+func (t *tail) wakeAll() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, waited := range t.news {
+		close(waited)
+	}
+	clear(t.news)
 }
 
 // close ends all waits, for ever.
@@ -88,7 +121,7 @@ func (t *tail) look(ctx context.Context) {
 		}
 		if pos, err := t.ask(ctx); err == nil && pos != known {
 			known = pos
-			t.wake()
+			t.wakeAll()
 		}
 	}
 }
@@ -109,15 +142,14 @@ const MaxWait = 25 * time.Second
 // meant for ascending order. Whoever has gone, or must not wait any more, gets the empty page, whose Next stands behind all that was
 // looked at meanwhile.
 func (s *Service) Follow(ctx context.Context, by Caller, q AuditQuery, wait time.Duration) (AuditPage, error) {
-	if wait == 0 {
+	if wait == 0 || !s.tail.join() {
 		return s.auditInTime(ctx, by, q)
 	}
+	defer s.tail.leave()
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	s.tail.join()
-	defer s.tail.leave()
 	for {
-		news := s.tail.next()
+		news := s.tail.next(q.GroupID)
 		page, err := s.auditInTime(ctx, by, q)
 		if err != nil || len(page.Items) > 0 || page.Cut || !s.tail.heard(waiting, news) {
 			return page, err

@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -56,8 +57,17 @@ func (c *checks) line(pointer, s string, max int) {
 		c.add(pointer, "must be valid UTF-8")
 	case strings.ContainsFunc(s, unreadable):
 		c.add(pointer, "must not hold control, bidirectional or zero-width characters")
+	case holdsKey(s):
+		c.add(pointer, noKey)
 	}
 }
+
+// keyPattern finds the text of a key, which somebody pasted, in another text: it would be kept there for ever.
+var keyPattern = regexp.MustCompile(`bp_(?:live|test)_[0-9A-Za-z]{49}`)
+
+const noKey = "must not hold an API key"
+
+func holdsKey(s string) bool { return strings.Contains(s, "bp_") && keyPattern.MatchString(s) }
 
 // optionalLine is line for a member that may be left out.
 func (c *checks) optionalLine(pointer, s string, max int) {
@@ -75,6 +85,8 @@ func (c *checks) text(pointer, s string, max int) {
 		c.add(pointer, "must be valid UTF-8")
 	case strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(textOnly, r) && unreadable(r) }):
 		c.add(pointer, "must not hold control, bidirectional or zero-width characters")
+	case holdsKey(s):
+		c.add(pointer, noKey)
 	}
 }
 
@@ -106,6 +118,8 @@ func (c *checks) stringMap(pointer string, m map[string]string, max mapLimits) {
 			c.add(at(), "must have at most %d characters", max.value)
 		} else if !utf8.ValidString(m[key]) || strings.ContainsRune(m[key], 0) {
 			c.add(at(), "must be valid UTF-8 without NUL")
+		} else if holdsKey(m[key]) {
+			c.add(at(), noKey)
 		}
 	}
 }

@@ -317,3 +317,22 @@ func TestViolations_neverEchoTheInput(t *testing.T) {
 		}
 	}
 }
+
+// A key that somebody pasted is kept nowhere; how one begins may be said.
+func TestTexts_pastedKey(t *testing.T) {
+	t.Parallel()
+	key := newKeyText(Live)
+	for name, err := range map[string]error{
+		"name":     NewAPIKey{Name: "my " + key, Environment: Live}.validate(time.Now()),
+		"message":  ProductWish{Product: "scanner", Message: "it is\n" + key}.validate(),
+		"metadata": NewTenant{Slug: "acme", Name: "Acme", Metadata: map[string]string{"k": key}}.validate(),
+		"event":    AuditEvent{Action: "a", CRUD: Create, IsAnonymous: true, Description: key}.validate(),
+	} {
+		if found := violations(t, err); len(found) != 1 || !strings.HasSuffix(found[0], noKey) || strings.Contains(found[0], key) {
+			t.Errorf("%s: %q", name, found)
+		}
+	}
+	if err := (NewAPIKey{Name: "was " + key[:12], Environment: Live}).validate(time.Now()); err != nil {
+		t.Error(err)
+	}
+}
