@@ -1,4 +1,4 @@
-package internal_test
+package docs_test
 
 import (
 	"encoding/json"
@@ -14,7 +14,7 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/auth/authtest"
 )
 
-// export is what the README's lines for Keycloak use of the realm export.
+// export is what the lines of the page use of the realm export.
 type export struct {
 	Realm   string
 	Clients []exportedClient
@@ -33,7 +33,8 @@ type exportedUser struct {
 	ClientRoles map[string][]auth.Role
 }
 
-// realm imitates a Keycloak with the export: it gives a token to whoever has the secret and the password that the export says.
+// realm imitates a Keycloak with the export: it gives a token to a caller with the secret and the password of the
+// export.
 type realm struct {
 	export
 	issuer *authtest.Issuer
@@ -54,10 +55,12 @@ func (k *realm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (k *realm) token(w http.ResponseWriter, r *http.Request) {
 	client := slices.ContainsFunc(k.Clients, func(c exportedClient) bool {
-		return c.ClientID == r.FormValue("client_id") && c.Secret == r.FormValue("client_secret") && c.DirectAccessGrantsEnabled
+		return c.ClientID == r.FormValue("client_id") && c.Secret == r.FormValue("client_secret") &&
+			c.DirectAccessGrantsEnabled
 	})
 	user := slices.IndexFunc(k.Users, func(u exportedUser) bool {
-		return u.Username == r.FormValue("username") && len(u.Credentials) == 1 && u.Credentials[0].Value == r.FormValue("password")
+		return u.Username == r.FormValue("username") && len(u.Credentials) == 1 &&
+			u.Credentials[0].Value == r.FormValue("password")
 	})
 	if !client || user < 0 || r.FormValue("grant_type") != "password" {
 		w.WriteHeader(http.StatusUnauthorized)
@@ -68,34 +71,34 @@ func (k *realm) token(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"access_token":%q,"expires_in":300,"token_type":"Bearer"}`, k.issuer.Sign(claims))
 }
 
-// TestReadme_keycloak does what the README says of a Keycloak with the export, which is imitated, and is an operator then.
-func TestReadme_keycloak(t *testing.T) {
+// TestBlocks_keycloak runs the lines for a Keycloak with the export, which is imitated, and is an operator then.
+func TestBlocks_keycloak(t *testing.T) {
 	t.Parallel()
 	k := &realm{issuer: authtest.NewInMemory()}
-	if err := json.Unmarshal([]byte(read(t, "auth/testdata/realm.json")), &k.export); err != nil {
+	if err := json.Unmarshal([]byte(read(t, "internal/auth/testdata/realm.json")), &k.export); err != nil {
 		t.Fatal(err)
 	}
 	web := httptest.NewServer(k)
 	defer web.Close()
 	k.base = web.URL
 	lines := blocks(t, "shell")
-	if len(lines) != 2 || !strings.Contains(read(t, "../README.md"), "`http://localhost:8080/realms/"+k.Realm+"`") {
+	if len(lines) != 2 || !strings.Contains(read(t, "README.md"), "`http://localhost:8080/realms/"+k.Realm+"`") {
 		t.Fatalf("there are %d blocks, and the export's realm is %s", len(lines), k.Realm)
 	}
 	_, base := start(t, "KEYCLOAK_ISSUER="+web.URL+"/realms/"+k.Realm+" "+lines[0])
 	ask := strings.NewReplacer("http://localhost:8080", web.URL, "http://localhost:8090", base).Replace(lines[1])
 	var out []byte
-	for over := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(20 * time.Second); ; {
 		var err error
 		if out, err = shell(ask).Output(); err == nil {
 			break
 		}
-		if time.Now().After(over) { // the keys may take a moment
+		if time.Now().After(deadline) { // the key set is loaded in the background
 			t.Fatalf("%s: %v", ask, err)
 		}
 	}
 	if !strings.Contains(string(out), `"audience":"private"`) {
-		t.Errorf("whoever asks is no operator: %s", out)
+		t.Errorf("the caller is no operator: %s", out)
 	}
 	resp, err := http.Get(base + "/v1/catalog")
 	if err != nil {
@@ -103,6 +106,6 @@ func TestReadme_keycloak(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusUnauthorized {
-		t.Errorf("whoever has no token is answered %s", resp.Status)
+		t.Errorf("a caller without a token is answered %s", resp.Status)
 	}
 }

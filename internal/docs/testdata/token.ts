@@ -1,0 +1,1 @@
+export const serviceToken = async () => "of-the-portal";
