@@ -1,0 +1,60 @@
+package audit
+
+import (
+	"strings"
+)
+
+// Exceeds reports whether the canonical form has more than limit bytes.
+func (e Event) Exceeds(limit int) bool {
+	return e.mayExceed(limit) && len(e.Canonical()) > limit
+}
+
+// mayExceed is a cheap upper bound: each byte of a text takes at most six bytes, and member names and numbers take less
+// than a thousand bytes together. It is false only if the canonical form cannot exceed limit.
+func (e Event) mayExceed(limit int) bool {
+	bytes := 1000
+	for _, text := range []string{
+		e.GroupName, e.Action, e.Actor.ID, e.Actor.Name, e.Actor.Href, e.Actor.Type, e.Target.ID, e.Target.Name,
+		e.Target.Href,
+		e.Target.Type, e.SourceIP, e.Description, e.Component, e.Version, e.ExternalID, e.CorrelationID,
+	} {
+		bytes += 6 * len(text)
+	}
+	for _, fields := range []map[string]string{e.Fields, e.Metadata, e.Actor.Fields, e.Target.Fields} {
+		for name, value := range fields {
+			bytes += 6*(len(name)+len(value)) + len(`"":"",`)
+		}
+	}
+	return bytes > limit
+}
+
+// ChainHead is where one group's chain stands.
+type ChainHead struct {
+	Seq  int64  // of the newest event; 0 if there is none
+	Hash string // its chain hash, in hex; empty if there is none
+}
+
+// Seal computes what does not depend on the event's place in its chain: Retraced's hash, and the canonical form around
+// it.
+func (e *Event) Seal() Sealed {
+	e.Hash = e.RetracedHash()
+	return e.seal("")
+}
+
+// After is the event at the next place of a chain that stands at head. s is what Seal returned for it.
+func (e Event) After(head ChainHead, s Sealed) Event {
+	e.Seq, e.PrevChainHash = head.Seq+1, head.HashOrZero()
+	e.ChainHash = s.chainHash(e.PrevChainHash, e.Seq)
+	return e
+}
+
+// ZeroHash is the prev_chain_hash of a chain's first event.
+var ZeroHash = strings.Repeat("0", 64)
+
+// HashOrZero is the hash of the newest event, or 64 zeros for an empty chain: the prev_chain_hash of the next event.
+func (h ChainHead) HashOrZero() string {
+	if h.Seq == 0 {
+		return ZeroHash
+	}
+	return h.Hash
+}

@@ -1,0 +1,392 @@
+package audit_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+	"golang.org/x/mod/sumdb/note"
+	"pgregory.net/rapid"
+
+	"github.com/breakpilot/tenant-registry/internal/audit"
+)
+
+// chain is the events of one group, and a key that signs its checkpoints.
+type chain struct {
+	group    uuid.UUID
+	events   []audit.Event
+	signer   note.Signer // nil: its exports have no checkpoint
+	verifier note.Verifier
+}
+
+// newChain makes a chain of some events.
+func newChain(t testing.TB, group uuid.UUID, count int) chain {
+	t.Helper()
+	private, public, err := audit.GenerateKey("a-key")
+	must(t, err)
+	c := chain{group: group}
+	c.signer, err = audit.NewSigner(private)
+	must(t, err)
+	c.verifier, err = audit.NewVerifier(public)
+	must(t, err)
+	var head audit.ChainHead
+	at := time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+	for i := range count {
+		e := audit.Event{
+			ID: uuid.New(), GroupID: group, Action: "document.share", CRUD: audit.Update, Actor: audit.Party{ID: "u"},
+			Target:     audit.Party{ID: "d"},
+			ExternalID: fmt.Sprint(i), Fields: map[string]string{"canary": strings.Repeat("c4n4ry", 20)}, Created: at,
+			Received: at,
+		}
+		sealed := e.Seal()
+		e = e.After(head, sealed)
+		head = audit.ChainHead{Seq: e.Seq, Hash: e.ChainHash}
+		c.events = append(c.events, e)
+	}
+	return c
+}
+
+// tenantChain is a chain of eight events of one tenant.
+func tenantChain(t testing.TB) chain {
+	t.Helper()
+	return newChain(t, uuid.MustParse("00000000-0000-0000-0000-000000000001"), 8)
+}
+
+// withoutKey is the chain without a key.
+func (c chain) withoutKey() chain {
+	c.signer = nil
+	return c
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// part is an export of the events from seq first to seq last, line by line, each with its line feed: a header, the
+// events, a trailer.
+func (c chain) part(t testing.TB, first, last int64) []string {
+	t.Helper()
+	prev := audit.ZeroHash
+	if first > 1 {
+		prev = c.events[first-2].ChainHash
+	}
+	var text bytes.Buffer
+	w := audit.NewExportWriter(&text, c.group, first, prev)
+	must(t, w.Write(c.events[first-1:last]))
+	must(t, w.Close(fmt.Sprintf("after-%d", w.Head().Seq), c.signer))
+	return slices.Collect(strings.Lines(text.String()))
+}
+
+func (c chain) whole(t testing.TB) []string { return c.part(t, 1, int64(len(c.events))) }
+
+// checkpoint is the checkpoint of the chain at a seq.
+func (c chain) checkpoint(t testing.TB, seq int64) string {
+	t.Helper()
+	text, err := audit.SignCheckpoint(c.signer, c.group, audit.ChainHead{Seq: seq, Hash: c.events[seq-1].ChainHash})
+	must(t, err)
+	return text
+}
+
+func verify(lines []string, p audit.Proof) (audit.VerifiedExport, error) {
+	return audit.VerifyExport(strings.NewReader(strings.Join(lines, "")), p)
+}
+
+func TestVerifyExport_partsAreAccepted(t *testing.T) {
+	t.Parallel()
+	c := tenantChain(t)
+	checkpoint := c.checkpoint(t, 8)
+	for name, part := range map[string]struct{ first, last int64 }{
+		"whole": {1, 8}, "a part": {3, 5}, "the last": {8, 8}, "from the middle": {7, 8}, "nothing left": {9, 8},
+		"nothing wanted": {5, 4},
+	} {
+		lines := c.part(t, part.first, part.last)
+		got, err := verify(lines, audit.Proof{Key: c.verifier})
+		want := audit.VerifiedExport{
+			GroupID: c.group, Count: part.last - part.first + 1, First: part.first, Last: part.last,
+			Head: c.events[part.last-1].ChainHash,
+		}
+		if err != nil || got != want {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		_, err = verify(lines, audit.Proof{Key: c.verifier, Checkpoint: checkpoint})
+		if known := part.last == 8; known != (err == nil) {
+			t.Errorf("%s, with a checkpoint of seq 8: %v", name, err)
+		}
+	}
+	platform := newChain(t, uuid.Nil, 1)
+	platform.signer, platform.verifier = c.signer, c.verifier
+	got, err := verify(platform.whole(t), audit.Proof{Key: c.verifier})
+	if err != nil || got.GroupID != uuid.Nil || got.Count != 1 {
+		t.Errorf("the platform's: %+v, %v", got, err)
+	}
+	_, err = verify(platform.whole(t), audit.Proof{Key: c.verifier, Checkpoint: checkpoint})
+	if err == nil || !strings.Contains(err.Error(), "of another chain") {
+		t.Errorf("the platform's with a tenant's checkpoint: %v", err)
+	}
+}
+
+// shown is what no error may repeat: anything of the file that is longer than a number or an id.
+var shown = regexp.MustCompile(`c4n4ry|[0-9a-f]{64}`)
+
+func TestVerifyExport_namesTheTamperedLine(t *testing.T) {
+	t.Parallel()
+	good, other := tenantChain(t).whole(t), newChain(t, uuid.Nil, 1).whole(t)
+	without := func(i int) []string { return slices.Delete(slices.Clone(good), i, i+1) }
+	with := func(i int, line string) []string { return slices.Insert(slices.Clone(good), i, line) }
+	at := func(i int, old, new string) []string {
+		changed := slices.Clone(good)
+		if changed[i] = strings.Replace(changed[i], old, new, 1); changed[i] == good[i] {
+			t.Fatalf("%q is not in line %d", old, i+1)
+		}
+		return changed
+	}
+	swapped := slices.Clone(good)
+	swapped[3], swapped[6] = swapped[6], swapped[3]
+	for name, c := range map[string]struct {
+		lines []string
+		says  string
+	}{
+		"changed":                    {at(3, "document.share", "document.shore"), `^line 4 is changed: event seq 3 `},
+		"a member more":              {at(3, `{"action"`, `{"aaction":1,"action"`), `^line 4 is changed: event seq 3 `},
+		"a hash changed":             {at(3, `"chain_hash":"`, `"chain_hash":"x`), `^line 4 is changed: event seq 3 `},
+		"another seq":                {at(3, `"seq":3`, `"seq":4`), `^line 4 is changed: event seq 4 `},
+		"not canonical":              {at(3, `,"`, `, "`), `^line 4 is changed: it is not in canonical form`},
+		"a member twice":             {at(3, `{"action"`, `{"action":"a","action"`), `^line 4 is no JSON object`},
+		"no JSON":                    {at(3, `{`, `c4n4ry`), `^line 4 is no JSON object`},
+		"an array":                   {with(3, "[]\n"), `^line 4 is no JSON object`},
+		"no event":                   {with(3, "{}\n"), `^line 4 is no event`},
+		"an empty line":              {with(3, "\n"), `^line 4 is no JSON object`},
+		"line feeds of another kind": {at(3, "\n", "\r\n"), `^line 4 is changed: it is not in canonical form`},
+		"missing":                    {without(3), `^line 4 has event seq 4, and seq 3 is missing`},
+		"the first missing":          {without(1), `^line 2 has event seq 2, and seq 1 is missing`},
+		"the last missing":           {without(8), `^line 9 is the trailer, and event seq 8 is missing`},
+		"a duplicate":                {with(4, good[3]), `^line 5 is a duplicate of event seq 3$`},
+		"a later duplicate":          {with(7, good[3]), `^line 8 is a duplicate of event seq 3$`},
+		"the last is a duplicate":    {with(9, good[8]), `^line 10 is a duplicate of event seq 8$`},
+		"out of order": {
+			swapped, `^line 4 has event seq 6, and seq 3 is out of order: it stands in line 7`,
+		},
+		"of another chain":       {with(3, other[1]), `^line 4 is an event of another chain: seq 1`},
+		"another chain's header": {append([]string{other[0]}, good[1:]...), `^line 2 is an event of another chain`},
+		"another beginning": {
+			at(0, `"first_seq":1`, `"first_seq":2`),
+			`^line 2 is out of order: event seq 1, and the export begins at seq 2`,
+		},
+		"another predecessor": {
+			at(0, `"prev_chain_hash":"0`, `"prev_chain_hash":"1`),
+			`^line 2 is changed, or the line before it: event seq 1 `,
+		},
+		"another version":         {at(0, `"version":1`, `"version":2`), `^line 1 is a header of another version`},
+		"a member of the header":  {at(0, `"version":1`, `"version":1,"x":1`), `^line 10 is changed, or the header`},
+		"no header":               {without(0), `^line 1 is no header`},
+		"two headers":             {with(1, good[0]), `^line 2 is no event`},
+		"another count":           {at(9, `"count":8`, `"count":7`), `^line 10 is changed: the trailer`},
+		"another last seq":        {at(9, `"last_seq":8`, `"last_seq":7`), `^line 10 is changed: the trailer`},
+		"another last hash":       {at(9, `"chain_hash":"`, `"chain_hash":"x`), `^line 10 is changed: the trailer`},
+		"another cursor":          {at(9, `after-8`, `after-7`), `^line 10 is changed, or the header`},
+		"another checkpoint":      {at(9, `a-key`, `b-key`), `^line 10 is changed, or the header`},
+		"no trailer's kind":       {at(9, `tenant-registry/audit`, `c4n4ry`), `^line 10 is no trailer`},
+		"a member of the trailer": {at(9, `{`, `{"a":1,`), `^line 10 is no trailer`},
+		"trailing data":           {append(slices.Clone(good), "x"), `^line 11 is trailing data`},
+		"two exports":             {append(slices.Clone(good), good...), `^line 11 is trailing data`},
+		"truncated":               {good[:9], `^truncated: there is no trailer after line 9$`},
+		"truncated at once":       {good[:1], `^truncated: there is no trailer after line 1$`},
+		"half a line": {
+			append(slices.Clone(good[:4]), good[4][:20]), `^truncated: line 5 does not end$`,
+		},
+		"no last line feed": {at(9, "\n", ""), `^truncated: line 10 does not end$`},
+		"empty":             {nil, `^the file is empty$`},
+		"a long line": {
+			with(3, `{"x":"`+strings.Repeat("c4n4ry", 1<<18)+"\"}\n"), `^line 4 is longer than 1048576 bytes$`,
+		},
+		"CSV": {[]string{"seq,id\n", "1,c4n4ry\n"}, `^line 1 is no JSON object`},
+	} {
+		_, err := verify(c.lines, audit.Proof{})
+		if err == nil || !regexp.MustCompile(c.says).MatchString(err.Error()) {
+			t.Errorf("%s: %v, want %s", name, err, c.says)
+		}
+		if err != nil && (shown.MatchString(err.Error()) || len(err.Error()) > 200) {
+			t.Errorf("%s: the error repeats the file: %v", name, err)
+		}
+	}
+}
+
+// A line of exactly 1 MiB is read, one of a byte more is not: it is the reason that differs.
+func TestVerifyExport_lineIsBounded(t *testing.T) {
+	t.Parallel()
+	for extra, says := range map[int]string{0: "is no header", 1: "is longer"} {
+		line := `{"x":"` + strings.Repeat("x", 1<<20-len(`{"x":""}`)-1+extra) + "\"}\n"
+		if _, err := verify([]string{line}, audit.Proof{}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%d bytes: %v", len(line), err)
+		}
+	}
+	broken := io.MultiReader(strings.NewReader("{"), brokenReader{})
+	if _, err := audit.VerifyExport(broken, audit.Proof{}); !errors.Is(err, errBroken) {
+		t.Errorf("a file that cannot be read: %v", err)
+	}
+}
+
+var errBroken = errors.New("broken")
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, errBroken }
+
+// Any changed byte, and any line that is missing, duplicate or out of order, is detected.
+func TestVerifyExport_detectsAnyChange(t *testing.T) {
+	t.Parallel()
+	good := tenantChain(t).whole(t)
+	text := []byte(strings.Join(good, ""))
+	if _, err := verify(good, audit.Proof{}); err != nil {
+		t.Fatal(err)
+	}
+	detected := func(t interface{ Errorf(string, ...any) }, what string, changed []byte) {
+		if _, err := audit.VerifyExport(bytes.NewReader(changed), audit.Proof{}); err == nil &&
+			!bytes.Equal(changed, text) {
+			t.Errorf("%s is not detected", what)
+		}
+	}
+	for i := range good {
+		detected(t, "a line gone", []byte(strings.Join(slices.Delete(slices.Clone(good), i, i+1), "")))
+		for j := range good {
+			detected(t, "a duplicate line", []byte(strings.Join(slices.Insert(slices.Clone(good), j, good[i]), "")))
+			swapped := slices.Clone(good)
+			swapped[i], swapped[j] = swapped[j], swapped[i]
+			detected(t, "lines swapped", []byte(strings.Join(swapped, "")))
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		for range 20 {
+			changed := bytes.Clone(text)
+			i := rapid.IntRange(0, len(text)-1).Draw(t, "byte")
+			changed[i] ^= byte(rapid.IntRange(1, 255).Draw(t, "flip"))
+			detected(t, fmt.Sprintf("byte %d as %q", i, changed[i]), changed)
+			detected(t, "a byte gone", slices.Delete(bytes.Clone(text), i, i+1))
+			detected(t, "the end gone", bytes.Clone(text[:i]))
+		}
+	})
+}
+
+// rehashed changes an event and computes all hashes after it again, as an owner of the database could.
+func rehashed(t *testing.T, lines []string, i int) []string {
+	t.Helper()
+	lines = slices.Clone(lines)
+	members := make([]map[string]any, len(lines))
+	for j, line := range lines {
+		must(t, json.Unmarshal([]byte(line), &members[j]))
+	}
+	last := len(lines) - 1
+	members[i]["action"] = "document.shred"
+	for j := i; j < last; j++ {
+		if j > i {
+			members[j]["prev_chain_hash"] = members[j-1]["chain_hash"]
+		}
+		delete(members[j], "chain_hash")
+		members[j]["chain_hash"] = hashOf(canonical(t, members[j]))
+	}
+	members[last]["chain_hash"] = members[last-1]["chain_hash"]
+	delete(members[last], "digest")
+	members[last]["digest"] = hashOf(canonical(t, members[0]) + "\n" + canonical(t, members[last]))
+	for j := range lines {
+		lines[j] = canonical(t, members[j]) + "\n"
+	}
+	return lines
+}
+
+func canonical(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	must(t, err)
+	must(t, (*jsontext.Value)(&text).Canonicalize())
+	return string(text)
+}
+
+func hashOf(text string) string {
+	digest := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(digest[:])
+}
+
+// A chain whose hashes were all computed again is consistent: only a checkpoint that was signed before detects it.
+func TestVerifyExport_checkpointDetectsRehashing(t *testing.T) {
+	t.Parallel()
+	x := tenantChain(t)
+	good := x.whole(t)
+	checkpoints := map[int64]string{}
+	for last := int64(1); last <= 8; last++ {
+		part := x.part(t, 1, last)
+		var trailer struct{ Checkpoint string }
+		must(t, json.Unmarshal([]byte(part[len(part)-1]), &trailer, json.MatchCaseInsensitiveNames(true)))
+		checkpoints[last] = trailer.Checkpoint
+	}
+	forged := rehashed(t, good, 4) // seq 4
+	if _, err := verify(forged, audit.Proof{}); err != nil {
+		t.Errorf("without a checkpoint: %v", err)
+	}
+	_, err := verify(forged, audit.Proof{Key: x.verifier})
+	if err == nil || err.Error() != "line 10 has a checkpoint of other events" {
+		t.Errorf("with the trailer's checkpoint: %v", err)
+	}
+	for seq, checkpoint := range checkpoints {
+		_, err := verify(good, audit.Proof{Key: x.verifier, Checkpoint: checkpoint})
+		must(t, err)
+		_, err = verify(forged, audit.Proof{Key: x.verifier, Checkpoint: checkpoint})
+		says := fmt.Sprintf(
+			"line %d is changed, or something before it: at seq %d the checkpoint has another hash", seq+1, seq,
+		)
+		if seq < 4 {
+			says = "line 10 has a checkpoint of other events"
+		}
+		if err == nil || err.Error() != says {
+			t.Errorf("with a checkpoint of seq %d: %v", seq, err)
+		}
+	}
+	stranger := tenantChain(t)
+	for name, c := range map[string]struct {
+		lines []string
+		proof audit.Proof
+		says  string
+	}{
+		"another key": {
+			good, audit.Proof{Key: stranger.verifier}, "line 10 has a checkpoint that is not signed with this key",
+		},
+		"another key's checkpoint": {
+			good, audit.Proof{Key: stranger.verifier, Checkpoint: checkpoints[8]},
+			"the checkpoint is not signed with this key",
+		},
+		"a checkpoint that is none": {
+			good, audit.Proof{Key: x.verifier, Checkpoint: "x"}, "the checkpoint is not signed with this key",
+		},
+		"a later checkpoint": {
+			x.part(t, 1, 5), audit.Proof{Key: x.verifier, Checkpoint: checkpoints[6]},
+			"the checkpoint is of seq 6, and the export ends at seq 5",
+		},
+		"an earlier checkpoint": {
+			x.part(t, 5, 8), audit.Proof{Key: x.verifier, Checkpoint: checkpoints[3]},
+			"the checkpoint is of seq 3, and the export begins after seq 4",
+		},
+		"none in the trailer": {
+			x.withoutKey().part(t, 1, 1), audit.Proof{Key: x.verifier},
+			"line 3 has no checkpoint that the key could have signed",
+		},
+	} {
+		if _, err := verify(c.lines, c.proof); err == nil || err.Error() != c.says {
+			t.Errorf("%s: %v, want %s", name, err, c.says)
+		}
+	}
+	_, err = verify(x.part(t, 5, 8), audit.Proof{Key: x.verifier, Checkpoint: checkpoints[4]})
+	must(t, err) // the predecessor of the first
+}
