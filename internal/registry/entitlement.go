@@ -3,12 +3,12 @@ package registry
 import (
 	"cmp"
 	"context"
-	"errors"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/audit"
 )
 
 // Source is by what a tenant is entitled to a product.
@@ -46,6 +46,20 @@ type Entitlement struct {
 	UpdatedAt time.Time
 }
 
+// EntitlementReader reads entitlements.
+type EntitlementReader interface {
+	// ListEntitlements returns every source of a tenant, by product key in byte order and then in the order of
+	// creation; of an unknown tenant none.
+	ListEntitlements(ctx context.Context, tenant uuid.UUID) ([]Entitlement, error)
+}
+
+// EntitlementWriter writes entitlements.
+type EntitlementWriter interface {
+	// InsertEntitlement returns ErrTrialExists for a second trial of one tenant and product, ErrNoParent if the tenant,
+	// the product or the request does not exist.
+	InsertEntitlement(ctx context.Context, e Entitlement) error
+}
+
 // EntitlementState is where an entitlement stands at one instant; it is computed, never stored.
 type EntitlementState string
 
@@ -55,13 +69,13 @@ const (
 	StateTrialing  EntitlementState = "trialing"  // live, by a trial
 	StateScheduled EntitlementState = "scheduled" // begins later
 	StateExpired   EntitlementState = "expired"   // ended
-	StateRevoked   EntitlementState = "revoked"   // taken back
+	StateRevoked   EntitlementState = "revoked"
 )
 
 var stateOrder = []EntitlementState{StateActive, StateTrialing, StateScheduled, StateExpired, StateRevoked}
 
-// StateAt is the state at an instant: it begins at StartsAt and has ended at EndsAt. What was revoked is revoked at once, also on
-// a machine whose clock is behind that of the one that wrote RevokedAt.
+// StateAt is the state at an instant: it begins at StartsAt and has ended at EndsAt. What was revoked is revoked at
+// once, also on a machine whose clock is behind that of the one that wrote RevokedAt.
 func (e Entitlement) StateAt(now time.Time) EntitlementState {
 	switch {
 	case e.RevokedAt != nil:
@@ -76,7 +90,7 @@ func (e Entitlement) StateAt(now time.Time) EntitlementState {
 	return StateActive
 }
 
-// live tells whether the entitlement counts at an instant.
+// live reports whether the entitlement counts at an instant.
 func (e Entitlement) live(now time.Time) bool {
 	state := e.StateAt(now)
 	return state == StateActive || state == StateTrialing
@@ -115,13 +129,13 @@ type ProductEntitlement struct {
 	State      EntitlementState // the strongest of the sources, whatever the tenant's status; empty if there are none
 	ValidUntil *time.Time       // the next instant at which the clock changes any of this; nil: never
 	Limits     Limits           // of the live sources together: the larger wins, nil is unlimited; not to be changed
-	Config     Config           // of the live sources together: by member, grant before plan before request before trial; not to be changed
+	Config     Config           // of the live sources together: by member, in the order of Source; not to be changed
 	Sources    []Entitlement    // in the order of creation
 	At         time.Time        // the instant for which all of this is said
 }
 
-// evaluate puts the sources of one tenant for one product together as of an instant. It is a pure function: the same sources
-// give another answer at another time.
+// evaluate puts the sources of one tenant for one product together as of an instant. It is a pure function: the same
+// sources give another answer at another time.
 func evaluate(t TenantStatus, product string, sources []Entitlement, now time.Time) ProductEntitlement {
 	p := ProductEntitlement{Product: product, Reason: ReasonNone, Sources: sources, At: now}
 	live := make([]*Entitlement, 0, 4)
@@ -191,51 +205,13 @@ func earliest(a, b *time.Time) *time.Time {
 	return a
 }
 
-// Entitlements returns a page of what a tenant has, in the order of the product keys, and whether there are more. A caller whose
-// scope is a product sees that one only.
-func (s *Service) Entitlements(ctx context.Context, by Caller, tenant uuid.UUID, from Start) ([]ProductEntitlement, bool, error) {
-	unknown := inParameter(notFound(CodeTenantNotFound, "tenant"), "tenant_id")
-	if !by.Scope.sees(tenant) {
-		return nil, false, unknown
-	}
-	t, err := s.store.Tenant(ctx, tenant)
-	if errors.Is(err, ErrNotFound) {
-		return nil, false, unknown
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	only := by.Scope.product(tenant)
-	sources, err := s.store.Entitlements(ctx, tenant)
-	if err != nil {
-		return nil, false, err
-	}
-	now := s.clock()
-	items := []ProductEntitlement{}
-	for len(sources) > 0 {
-		product := sources[0].Product
-		end := slices.IndexFunc(sources, func(e Entitlement) bool { return e.Product != product })
-		if end < 0 {
-			end = len(sources)
-		}
-		if product > from.After && (only == "" || only == product) {
-			if len(items) == from.Limit {
-				return items, true, nil
-			}
-			items = append(items, evaluate(t.Status, product, sources[:end:end], now))
-		}
-		sources = sources[end:]
-	}
-	return items, false, nil
-}
-
 // readEntitlement reads one entitlement of a tenant by its id. It is gone only if the tenant is.
 func readEntitlement(ctx context.Context, from Reader, by Caller, tenant, id uuid.UUID) (Entitlement, error) {
 	unknown := notFound(CodeTenantNotFound, "tenant").in("/tenant_id")
-	if !by.Scope.tenant(tenant) {
+	if !by.Access.tenant(tenant) {
 		return Entitlement{}, unknown
 	}
-	all, err := from.Entitlements(ctx, tenant)
+	all, err := from.ListEntitlements(ctx, tenant)
 	if err != nil {
 		return Entitlement{}, err
 	}
@@ -246,45 +222,10 @@ func readEntitlement(ctx context.Context, from Reader, by Caller, tenant, id uui
 	return all[i], nil
 }
 
-// Grant entitles a tenant to a product from now on, open-ended, with the product's default limits and configuration. Source is
-// SourceGrant or SourcePlan: the others have use cases of their own.
-func (s *Service) Grant(ctx context.Context, by Caller, tenant uuid.UUID, product string, source Source) (Entitlement, error) {
-	var c checks
-	c.productKey("/product", product)
-	if source != SourceGrant && source != SourcePlan {
-		c.add("/source", "must be one of grant, plan")
-	}
-	if err := c.err(); err != nil {
-		return Entitlement{}, err
-	}
-	return change(ctx, s, by, func(tx Tx, now time.Time) (Entitlement, AuditEvent, error) {
-		t, err := lockLivingTenant(ctx, tx, by, tenant)
-		if err != nil {
-			return Entitlement{}, AuditEvent{}, err
-		}
-		p, err := tx.Product(ctx, product)
-		if err != nil {
-			return Entitlement{}, AuditEvent{}, refuse(err, map[error]*Error{
-				ErrNotFound: notFound(CodeProductNotFound, "product").in("/product"),
-			})
-		}
-		e := p.grant(t.ID, source, now)
-		return e, e.event("entitlement.create", Create, t), tx.InsertEntitlement(ctx, e)
-	})
-}
-
-// grant makes the entitlement of a tenant to this product. What the product's defaults are now stays with it: a later change of
-// the defaults changes no entitlement that was given.
-func (p Product) grant(tenant uuid.UUID, source Source, now time.Time) Entitlement {
-	return Entitlement{
-		ID: newID(), TenantID: tenant, Product: p.Key, Source: source, StartsAt: now,
-		Limits: maps.Clone(p.DefaultLimits), Config: maps.Clone(p.DefaultConfig), CreatedAt: now, UpdatedAt: now,
-	}
-}
-
-func (e Entitlement) event(action string, crud CRUD, t Tenant) AuditEvent {
-	return AuditEvent{
-		GroupID: t.ID, GroupName: t.Name, Action: action, CRUD: crud, Target: Party{ID: e.ID.String(), Type: "entitlement"},
+func (e Entitlement) event(action string, crud audit.CRUD, t Tenant) audit.Event {
+	return audit.Event{
+		GroupID: t.ID, GroupName: t.Name, Action: action, CRUD: crud,
+		Target: audit.Party{ID: e.ID.String(), Type: "entitlement"},
 		Fields: diff(nil, map[string]any{
 			"product": e.Product, "source": e.Source, "starts_at": e.StartsAt, "ends_at": e.EndsAt,
 			"limits": e.Limits, "config": e.Config, "request_id": e.RequestID,

@@ -3,6 +3,8 @@ package registry
 import (
 	"errors"
 	"fmt"
+
+	"github.com/breakpilot/tenant-registry/internal/violation"
 )
 
 // What a Store answers, wrapped or bare; compare with errors.Is. Everything else a Store returns is a fault of its own.
@@ -21,19 +23,19 @@ var (
 	ErrTrialExists = errors.New("trial exists")
 	// ErrRequestPending: this tenant has an open request for this product.
 	ErrRequestPending = errors.New("request is pending")
-	// ErrKeyUsed: an event with this idempotency key and ordinal exists.
-	ErrKeyUsed = errors.New("idempotency key is used")
+	// ErrIdempotencyKeyUsed: an event with this idempotency key and ordinal exists.
+	ErrIdempotencyKeyUsed = errors.New("idempotency key is used")
 	// ErrUnavailable: the store cannot answer now (unreachable, read-only, out of connections, too slow). After a
-	// failed commit the outcome is unknown; nobody below the caller repeats it.
+	// failed commit the outcome is unknown; only the caller may repeat it.
 	ErrUnavailable = errors.New("store is unavailable")
 	// ErrTxDoomed: an earlier statement of this transaction failed, so nothing of it can be committed.
 	ErrTxDoomed = errors.New("transaction failed earlier")
 )
 
-// UnreadyError is what Ping returns of a store that answers and still must not be used: read-only, or with a schema that is missing,
-// dirty or too old. It is an ErrUnavailable.
+// UnreadyError is what Ping returns of a store that answers and still must not be used: read-only, or with a schema
+// that is missing, dirty or too old. It is an ErrUnavailable.
 type UnreadyError struct {
-	Reason string // one sentence with the next step, fit to be shown to anybody
+	Reason string // one sentence with the next step, fit to be shown to any client
 }
 
 // Error is the reason.
@@ -47,12 +49,12 @@ type Kind int
 
 // The kinds of refusal.
 const (
-	Invalid   Kind = iota + 1 // the input breaks a rule, whatever the state
-	NotFound                  // the object does not exist for this caller
-	Conflict                  // the input is fine, the state does not allow it
-	Forbidden                 // the caller may not do this, whatever the object
-	Mismatch                  // the request contradicts an earlier one
-	Outdated                  // the object is not in the version that the caller means to change
+	Invalid            Kind = iota + 1 // the input breaks a rule, whatever the state
+	NotFound                           // the object does not exist for this caller
+	Conflict                           // the input is fine, the state does not allow it
+	Forbidden                          // the caller may not do this, whatever the object
+	Mismatch                           // the request contradicts an earlier one
+	PreconditionFailed                 // the object is not in the version that the caller means to change
 )
 
 // Stable codes of refusals, in snake_case; clients branch on them, so they are never renamed.
@@ -80,20 +82,14 @@ const (
 	CodeIdempotencyMismatch = "idempotency_mismatch"
 )
 
-// Error is a refusal that the caller may be told in full: it holds no value of the input and nothing of the store.
+// Error is a refusal that may be shown to the caller in full: it holds no value of the input and nothing of the store.
 type Error struct {
-	Kind       Kind
-	Code       string         // one of the Code constants
-	Detail     string         // one sentence for a person
-	Violations []Violation    // which members, for Invalid; for NotFound the member that named the object, if one did
+	Kind   Kind
+	Code   string // one of the Code constants
+	Detail string // one sentence for a person
+	// which members, for Invalid; for NotFound the member that named the object, if one did
+	Violations []violation.Violation
 	Facts      map[string]any // what else a client can act on, by member name (from, to, allowed, …)
-}
-
-// Violation names one member of the input and what is allowed there.
-type Violation struct {
-	Pointer   string // RFC 6901, "/metadata/team"; empty if Parameter is set
-	Parameter string // the name of a query or path parameter
-	Message   string // what is allowed, never what was sent
 }
 
 // Error is the code and the sentence.
@@ -110,11 +106,12 @@ func conflict(code, format string, args ...any) *Error {
 // in names the member of the body through which a missing object was asked for.
 func (e *Error) in(pointer string) *Error {
 	named := *e
-	named.Violations = []Violation{{Pointer: pointer, Message: e.Detail}}
+	named.Violations = []violation.Violation{{Pointer: pointer, Message: e.Detail}}
 	return &named
 }
 
-// refuse turns a Store's answer into the refusal it means, if it is one of those given, and returns any other error as it is.
+// refuse turns a Store's answer into the refusal it means, if it is one of those given, and returns any other error as
+// it is.
 func refuse(err error, meanings map[error]*Error) error {
 	for is, means := range meanings {
 		if errors.Is(err, is) {
@@ -131,6 +128,6 @@ func inParameter(err error, name string) error {
 		return err
 	}
 	named := *refusal
-	named.Violations = []Violation{{Parameter: name, Message: refusal.Detail}}
+	named.Violations = []violation.Violation{{Parameter: name, Message: refusal.Detail}}
 	return &named
 }

@@ -1,15 +1,22 @@
 package registry
 
-// For the tests that stand outside of this package because they need a store.
-var (
-	ChainHash    = func(e AuditEvent) string { return sum(e.canonical()) }
-	RetracedHash = AuditEvent.retracedHash
-	NoteUse      = (*KeyUses).note
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/breakpilot/tenant-registry/internal/audit"
 )
 
-// Waiting is how many requests to append wait for the transaction of others.
-func Waiting(s *Service) int {
+// For the tests that stand outside of this package because they need a store.
+var (
+	ChainHash    = func(e audit.Event) string { return fmt.Sprintf("%x", sha256.Sum256(e.Canonical())) }
+	RetracedHash = audit.Event.RetracedHash
+	RecordUse    = (*UsageRecorder).record
+)
+
+// QueuedAppends is how many append requests wait for the transaction of others.
+func QueuedAppends(s *Service) int {
 	s.appender.mu.Lock()
 	defer s.appender.mu.Unlock()
-	return len(s.appender.waiting)
+	return len(s.appender.queue)
 }

@@ -3,13 +3,15 @@ package registry
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/breakpilot/tenant-registry/internal/apikey"
+	"github.com/breakpilot/tenant-registry/internal/violation"
 )
 
 // Sizes of what callers may send, in characters unless it says bytes.
@@ -26,11 +28,11 @@ const (
 	maxObject        = 2048 // bytes of limits, and of config
 )
 
-// checks collects every violation of one command, so that a caller mends them in one go.
-type checks struct{ found []Violation }
+// checks collects every violation of one command, so that a caller can fix them in one go.
+type checks struct{ found []violation.Violation }
 
-func (c *checks) add(pointer, format string, args ...any) {
-	c.found = append(c.found, Violation{Pointer: pointer, Message: fmt.Sprintf(format, args...)})
+func (c *checks) add(pointer, message string) {
+	c.found = append(c.found, violation.Violation{Pointer: pointer, Message: message})
 }
 
 func (c *checks) err() error {
@@ -40,34 +42,42 @@ func (c *checks) err() error {
 	return invalidMembers(c.found...)
 }
 
-func invalidMembers(found ...Violation) *Error {
-	return &Error{Kind: Invalid, Code: CodeInvalid, Detail: "The request breaks a rule; errors says which.", Violations: found}
+// parameterErr is err for checks whose pointers are names of parameters.
+func (c *checks) parameterErr() error {
+	for i, v := range c.found {
+		c.found[i] = violation.Violation{Parameter: v.Pointer, Message: v.Message}
+	}
+	return c.err()
+}
+
+// invalidParameter refuses one parameter.
+func invalidParameter(name, message string) *Error {
+	return invalidMembers(violation.Violation{Parameter: name, Message: message})
+}
+
+func invalidMembers(found ...violation.Violation) *Error {
+	return &Error{
+		Kind: Invalid, Code: CodeInvalid, Detail: "The request breaks a rule; errors says which.", Violations: found,
+	}
 }
 
 // line checks a text of one line that people read: not blank, no control, bidirectional or zero-width characters.
 func (c *checks) line(pointer, s string, max int) {
 	switch {
 	case s == "":
-		c.add(pointer, "is required")
+		c.add(pointer, violation.Required)
 	case strings.TrimSpace(s) == "":
-		c.add(pointer, "must not be blank")
+		c.add(pointer, violation.NotBlank)
 	case utf8.RuneCountInString(s) > max:
-		c.add(pointer, "must have at most %d characters", max)
+		c.add(pointer, violation.AtMost(max, "characters"))
 	case !utf8.ValidString(s):
-		c.add(pointer, "must be valid UTF-8")
+		c.add(pointer, violation.ValidUTF8)
 	case strings.ContainsFunc(s, unreadable):
-		c.add(pointer, "must not hold control, bidirectional or zero-width characters")
-	case holdsKey(s):
-		c.add(pointer, noKey)
+		c.add(pointer, violation.Readable)
+	case apikey.Contains(s):
+		c.add(pointer, violation.NoAPIKey)
 	}
 }
-
-// keyPattern finds the text of a key, which somebody pasted, in another text: it would be kept there for ever.
-var keyPattern = regexp.MustCompile(`bp_(?:live|test)_[0-9A-Za-z]{49}`)
-
-const noKey = "must not hold an API key"
-
-func holdsKey(s string) bool { return strings.Contains(s, "bp_") && keyPattern.MatchString(s) }
 
 // optionalLine is line for a member that may be left out.
 func (c *checks) optionalLine(pointer, s string, max int) {
@@ -76,17 +86,18 @@ func (c *checks) optionalLine(pointer, s string, max int) {
 	}
 }
 
-// text checks a longer text that may hold line breaks, tabs, and the joiners that some scripts and emoji are written with.
+// text checks a longer text that may hold line breaks, tabs, and the joiners that some scripts and emoji are written
+// with.
 func (c *checks) text(pointer, s string, max int) {
 	switch {
 	case utf8.RuneCountInString(s) > max:
-		c.add(pointer, "must have at most %d characters", max)
+		c.add(pointer, violation.AtMost(max, "characters"))
 	case !utf8.ValidString(s):
-		c.add(pointer, "must be valid UTF-8")
+		c.add(pointer, violation.ValidUTF8)
 	case strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(textOnly, r) && unreadable(r) }):
-		c.add(pointer, "must not hold control, bidirectional or zero-width characters")
-	case holdsKey(s):
-		c.add(pointer, noKey)
+		c.add(pointer, violation.Readable)
+	case apikey.Contains(s):
+		c.add(pointer, violation.NoAPIKey)
 	}
 }
 
@@ -106,20 +117,21 @@ type mapLimits struct{ entries, key, value int }
 
 func (c *checks) stringMap(pointer string, m map[string]string, max mapLimits) {
 	if len(m) > max.entries {
-		c.add(pointer, "must have at most %d entries", max.entries)
+		c.add(pointer, violation.AtMost(max.entries, "entries"))
 		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		at := func() string { return pointer + "/" + escapePointer(key) }
-		if key == "" || utf8.RuneCountInString(key) > max.key || !utf8.ValidString(key) || strings.ContainsFunc(key, unreadable) {
-			c.add(at(), "must have a name of 1 to %d visible characters", max.key)
+		if key == "" || utf8.RuneCountInString(key) > max.key || !utf8.ValidString(key) ||
+			strings.ContainsFunc(key, unreadable) {
+			c.add(at(), violation.Name(max.key))
 		}
 		if utf8.RuneCountInString(m[key]) > max.value {
-			c.add(at(), "must have at most %d characters", max.value)
+			c.add(at(), violation.AtMost(max.value, "characters"))
 		} else if !utf8.ValidString(m[key]) || strings.ContainsRune(m[key], 0) {
-			c.add(at(), "must be valid UTF-8 without NUL")
-		} else if holdsKey(m[key]) {
-			c.add(at(), noKey)
+			c.add(at(), violation.UTF8WithoutNUL)
+		} else if apikey.Contains(m[key]) {
+			c.add(at(), violation.NoAPIKey)
 		}
 	}
 }
@@ -142,9 +154,9 @@ func normalObject[M ~map[string]V, V any](c *checks, pointer string, object M) M
 	}
 	switch {
 	case err != nil:
-		c.add(pointer, "must be a JSON object")
+		c.add(pointer, violation.JSONObject)
 	case len(text) > maxObject:
-		c.add(pointer, "must be at most %d bytes of JSON", maxObject)
+		c.add(pointer, violation.JSONBytes(maxObject))
 	}
 	return normal
 }
@@ -152,7 +164,7 @@ func normalObject[M ~map[string]V, V any](c *checks, pointer string, object M) M
 // validScope and plainName are asked on every verification: an expression would take most of its time.
 func validScope(s string) bool { return len(s) <= 64 && plainName(s, ":._-") }
 
-// plainName tells whether a text is of small letters, digits and, behind the first character, some others.
+// plainName reports whether a text is of small letters, digits and, after the first character, some others.
 func plainName(s, others string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -165,31 +177,31 @@ func plainName(s, others string) bool {
 
 func (c *checks) scopes(pointer string, scopes []string) {
 	if len(scopes) > MaxScopes {
-		c.add(pointer, "must have at most %d entries", MaxScopes)
+		c.add(pointer, violation.AtMost(MaxScopes, "entries"))
 		return
 	}
 	for i, scope := range scopes {
 		if !validScope(scope) {
-			c.add(element(pointer, i), "must be 1 to 64 of a-z, 0-9, ':', '.', '_' and '-', beginning with a letter or digit")
+			c.add(element(pointer, i), violation.Scope)
 		} else if slices.Contains(scopes[:i], scope) {
-			c.add(element(pointer, i), "must not be there twice")
+			c.add(element(pointer, i), violation.Duplicate)
 		}
 	}
 }
 
 func element(pointer string, i int) string { return fmt.Sprintf("%s/%d", pointer, i) }
 
-func (c *checks) environment(pointer string, env Environment) {
-	if env != Live && env != Test {
-		c.add(pointer, "must be one of live, test")
+func (c *checks) environment(pointer string, env apikey.Environment) {
+	if env != apikey.Live && env != apikey.Test {
+		c.add(pointer, violation.OneOf("live", "test"))
 	}
 }
 
 func (c *checks) productKey(pointer, key string) {
 	switch {
 	case key == "":
-		c.add(pointer, "is required")
+		c.add(pointer, violation.Required)
 	case !validProductKey(key):
-		c.add(pointer, "must be the key of a product: 2 to 63 of a-z, 0-9 and '-', beginning with a letter or digit")
+		c.add(pointer, violation.ProductKey)
 	}
 }

@@ -9,53 +9,21 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/breakpilot/tenant-registry/internal/apikey"
+	"github.com/breakpilot/tenant-registry/internal/audit"
+	"github.com/breakpilot/tenant-registry/internal/violation"
 )
 
-func TestValidSlug(t *testing.T) {
-	t.Parallel()
-	for slug, want := range map[string]bool{
-		"acme": true, "abc": true, "a-b": true, "a1b": true, "123": true, "a--b": true, "axn--b": true, "adminx": true,
-		strings.Repeat("a", 63): true,
-		strings.Repeat("a", 64): false,
-		"":                      false, "a": false, "ab": false, "-ab": false, "ab-": false, "---": false, "Acme": false, "a_b": false, "a.b": false, "a b": false,
-		"acme\n": false, "\nacme": false, "acm\x00": false, "äcme": false, "аcme": false, "acme\xff": false,
-		"xn--abc": false, "xn--": false,
-		"www": false, "api": false, "admin": false, "by-slug": false, "portal": false, "internal": false,
-	} {
-		if got := ValidSlug(slug); got != want {
-			t.Errorf("ValidSlug(%q) = %t", slug, got)
-		}
-		if got := slugPattern.MatchString(slug); want && !got {
-			t.Errorf("%q is valid and does not match the pattern", slug)
-		}
-	}
-	for _, slug := range reservedSlugs {
-		if ValidSlug(slug) {
-			t.Errorf("ValidSlug(%q), which is reserved", slug)
-		}
-	}
-}
-
-func TestValidProductKey(t *testing.T) {
-	t.Parallel()
-	for key, want := range map[string]bool{
-		"ab": true, "a-": true, "0a": true, "code-scanner": true, strings.Repeat("a", 63): true,
-		strings.Repeat("a", 64): false,
-		"":                      false, "a": false, "-a": false, "Ab": false, "a_b": false, "ab\n": false, "äb": false,
-		"request": false, "requests": false, "trial-request": false, "request-s": true,
-	} {
-		if got := validProductKey(key); got != want {
-			t.Errorf("validProductKey(%q) = %t", key, got)
-		}
-	}
-}
-
-// TestPlainNames holds the two checks to the patterns that the documents give, for texts one character away from a good one.
-func TestPlainNames(t *testing.T) {
+// TestPlainName_matchesItsPattern holds the two checks to the patterns that the documents give, for texts one character
+// away from a good one.
+func TestPlainName_matchesItsPattern(t *testing.T) {
 	t.Parallel()
 	scope := regexp.MustCompile(`^[a-z0-9][a-z0-9:._-]{0,63}$`)
 	product := regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,62}$`)
-	for _, good := range []string{"a", "ab", "reports:read", strings.Repeat("a", 62), strings.Repeat("a", 63), strings.Repeat("a", 64)} {
+	for _, good := range []string{
+		"a", "ab", "reports:read", strings.Repeat("a", 62), strings.Repeat("a", 63), strings.Repeat("a", 64),
+	} {
 		for i := range len(good) + 1 {
 			for c := range 256 {
 				s := good[:i] + string([]byte{byte(c)}) + good[i:]
@@ -77,7 +45,8 @@ func violations(t *testing.T, err error) []string {
 		return nil
 	}
 	var refusal *Error
-	if !errors.As(err, &refusal) || refusal.Kind != Invalid || refusal.Code != CodeInvalid || len(refusal.Violations) == 0 {
+	if !errors.As(err, &refusal) || refusal.Kind != Invalid || refusal.Code != CodeInvalid ||
+		len(refusal.Violations) == 0 {
 		t.Fatalf("%#v is no refusal of a member", err)
 	}
 	var all []string
@@ -87,7 +56,7 @@ func violations(t *testing.T, err error) []string {
 	return all
 }
 
-const notShown = "must not hold control, bidirectional or zero-width characters"
+const notShown = "must not contain control, bidirectional or zero-width characters"
 
 // lines are texts of one line, and what is wrong with them.
 var lines = map[string]string{
@@ -124,7 +93,7 @@ var lines = map[string]string{
 	"Zoë’s “Größe” — 株式会社 ✓ עברית": "",
 }
 
-func TestLine(t *testing.T) {
+func TestLine_isReadable(t *testing.T) {
 	t.Parallel()
 	for text, want := range lines {
 		var c checks
@@ -144,7 +113,7 @@ func TestLine(t *testing.T) {
 	}
 }
 
-func TestText(t *testing.T) {
+func TestText_isReadable(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"":                         "",
@@ -180,29 +149,47 @@ func entries(n int) map[string]string {
 	return m
 }
 
-func TestMetadata(t *testing.T) {
+func TestMetadata_isBounded(t *testing.T) {
 	t.Parallel()
 	key, value := strings.Repeat("ä", 64), strings.Repeat("ä", 256)
 	for name, c := range map[string]struct {
 		m    map[string]string
 		want []string
 	}{
-		"nil":               {nil, nil},
-		"empty":             {map[string]string{}, nil},
-		"full":              {entries(32), nil},
-		"too many":          {entries(33), []string{"/metadata must have at most 32 entries"}},
-		"longest":           {map[string]string{key: value}, nil},
-		"empty value":       {map[string]string{"a": ""}, nil},
-		"lines in a value":  {map[string]string{"a": "b\nc"}, nil},
-		"empty key":         {map[string]string{"": "v"}, []string{"/metadata/ must have a name of 1 to 64 visible characters"}},
-		"key too long":      {map[string]string{key + "ä": "v"}, []string{"/metadata/" + key + "… must have a name of 1 to 64 visible characters"}},
-		"value too long":    {map[string]string{"a": value + "ä"}, []string{"/metadata/a must have at most 256 characters"}},
-		"zero-width key":    {map[string]string{"a\u200b": "v"}, []string{"/metadata/a\u200b must have a name of 1 to 64 visible characters"}},
-		"NUL in a value":    {map[string]string{"a": "\x00"}, []string{"/metadata/a must be valid UTF-8 without NUL"}},
-		"no UTF-8 value":    {map[string]string{"a": "\xff"}, []string{"/metadata/a must be valid UTF-8 without NUL"}},
-		"no UTF-8 key":      {map[string]string{"a\xff": "v"}, []string{"/metadata/a\uFFFD must have a name of 1 to 64 visible characters"}},
-		"escaped pointer":   {map[string]string{"a/b~c": value + "x"}, []string{"/metadata/a~1b~0c must have at most 256 characters"}},
-		"sorted violations": {map[string]string{"b": value + "x", "a": value + "x"}, []string{"/metadata/a must have at most 256 characters", "/metadata/b must have at most 256 characters"}},
+		"nil":              {nil, nil},
+		"empty":            {map[string]string{}, nil},
+		"full":             {entries(32), nil},
+		"too many":         {entries(33), []string{"/metadata must have at most 32 entries"}},
+		"longest":          {map[string]string{key: value}, nil},
+		"empty value":      {map[string]string{"a": ""}, nil},
+		"lines in a value": {map[string]string{"a": "b\nc"}, nil},
+		"empty key": {
+			map[string]string{"": "v"}, []string{"/metadata/ must have a name of 1 to 64 visible characters"},
+		},
+		"key too long": {
+			map[string]string{key + "ä": "v"},
+			[]string{"/metadata/" + key + "… must have a name of 1 to 64 visible characters"},
+		},
+		"value too long": {
+			map[string]string{"a": value + "ä"}, []string{"/metadata/a must have at most 256 characters"},
+		},
+		"zero-width key": {
+			map[string]string{"a\u200b": "v"},
+			[]string{"/metadata/a\u200b must have a name of 1 to 64 visible characters"},
+		},
+		"NUL in a value": {map[string]string{"a": "\x00"}, []string{"/metadata/a must be valid UTF-8 without NUL"}},
+		"no UTF-8 value": {map[string]string{"a": "\xff"}, []string{"/metadata/a must be valid UTF-8 without NUL"}},
+		"no UTF-8 key": {
+			map[string]string{"a\xff": "v"},
+			[]string{"/metadata/a\uFFFD must have a name of 1 to 64 visible characters"},
+		},
+		"escaped pointer": {
+			map[string]string{"a/b~c": value + "x"}, []string{"/metadata/a~1b~0c must have at most 256 characters"},
+		},
+		"sorted violations": {
+			map[string]string{"b": value + "x", "a": value + "x"},
+			[]string{"/metadata/a must have at most 256 characters", "/metadata/b must have at most 256 characters"},
+		},
 	} {
 		var checked checks
 		checked.metadata("/metadata", c.m)
@@ -212,7 +199,7 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-func TestScopes(t *testing.T) {
+func TestScopes_arePlainAndDistinct(t *testing.T) {
 	t.Parallel()
 	const rule = " must be 1 to 64 of a-z, 0-9, ':', '.', '_' and '-', beginning with a letter or digit"
 	many := func(n int) []string { return slices.Sorted(maps.Keys(entries(n))) }
@@ -225,8 +212,9 @@ func TestScopes(t *testing.T) {
 		"full":     {many(32), nil},
 		"too many": {many(33), []string{"/scopes must have at most 32 entries"}},
 		"bad": {[]string{"", ":a", "A", "a b", "a*", strings.Repeat("a", 65), "ä", "a\n"}, []string{
-			"/scopes/0" + rule, "/scopes/1" + rule, "/scopes/2" + rule, "/scopes/3" + rule, "/scopes/4" + rule, "/scopes/5" + rule, "/scopes/6" + rule, "/scopes/7" + rule}},
-		"twice": {[]string{"a", "b", "a"}, []string{"/scopes/2 must not be there twice"}},
+			"/scopes/0" + rule, "/scopes/1" + rule, "/scopes/2" + rule, "/scopes/3" + rule, "/scopes/4" +
+				rule, "/scopes/5" + rule, "/scopes/6" + rule, "/scopes/7" + rule}},
+		"twice": {[]string{"a", "b", "a"}, []string{"/scopes/2 duplicate: must be sent once"}},
 	} {
 		var checked checks
 		checked.scopes("/scopes", c.scopes)
@@ -236,10 +224,16 @@ func TestScopes(t *testing.T) {
 	}
 }
 
-func TestNewTenant_everyViolationAtOnce(t *testing.T) {
+func TestTenantInput_everyViolationAtOnce(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 201)
-	got := violations(t, NewTenant{Slug: "A", Name: long, Region: long, ExternalID: long, KeycloakOrgID: long, Metadata: map[string]string{"a": strings.Repeat("x", 257)}}.validate())
+	got := violations(
+		t,
+		TenantInput{
+			Slug: "A", Name: long, Region: long, ExternalID: long, KeycloakOrgID: long,
+			Metadata: map[string]string{"a": strings.Repeat("x", 257)},
+		}.validate(),
+	)
 	want := []string{
 		"/slug must be 3 to 63 of a-z, 0-9 and '-', with no '-' at either end",
 		"/name must have at most 200 characters",
@@ -252,33 +246,55 @@ func TestNewTenant_everyViolationAtOnce(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	most := strings.Repeat("x", 200)
-	if got := violations(t, NewTenant{Slug: "abc", Name: most, Region: most[:64], ExternalID: most, KeycloakOrgID: most}.validate()); got != nil {
+	longest := TenantInput{Slug: "abc", Name: most, Region: most[:64], ExternalID: most, KeycloakOrgID: most}
+	if got := violations(t, longest.validate()); got != nil {
 		t.Errorf("a tenant of the largest sizes: %q", got)
 	}
-	if got := violations(t, NewTenant{}.validate()); !slices.Equal(got, []string{"/slug is required", "/name is required"}) {
+	required := []string{"/slug is required", "/name is required"}
+	if got := violations(t, TenantInput{}.validate()); !slices.Equal(got, required) {
 		t.Errorf("a tenant of nothing: %q", got)
 	}
 }
 
-func TestNewAPIKey_validate(t *testing.T) {
+func TestAPIKeyInput_namesTheMember(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	at := func(when time.Time) *time.Time { return &when }
 	for name, c := range map[string]struct {
-		change func(*NewAPIKey)
+		change func(*APIKeyInput)
 		want   []string
 	}{
-		"good":                {func(*NewAPIKey) {}, nil},
-		"no name":             {func(n *NewAPIKey) { n.Name = "" }, []string{"/name is required"}},
-		"environment":         {func(n *NewAPIKey) { n.Environment = "prod" }, []string{"/environment must be one of live, test"}},
-		"product":             {func(n *NewAPIKey) { n.Product = "A" }, []string{"/product must be the key of a product: 2 to 63 of a-z, 0-9 and '-', beginning with a letter or digit"}},
-		"a microsecond ahead": {func(n *NewAPIKey) { n.ExpiresAt = at(now.Add(time.Microsecond)) }, nil},
-		"now":                 {func(n *NewAPIKey) { n.ExpiresAt = at(now) }, []string{"/expires_at must be in the future, and before the year 10000"}},
-		"past":                {func(n *NewAPIKey) { n.ExpiresAt = at(now.Add(-time.Hour)) }, []string{"/expires_at must be in the future, and before the year 10000"}},
-		"last of 9999":        {func(n *NewAPIKey) { n.ExpiresAt = at(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)) }, nil},
-		"year 10000":          {func(n *NewAPIKey) { n.ExpiresAt = at(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)) }, []string{"/expires_at must be in the future, and before the year 10000"}},
+		"good":    {func(*APIKeyInput) {}, nil},
+		"no name": {func(n *APIKeyInput) { n.Name = "" }, []string{"/name is required"}},
+		"environment": {
+			func(n *APIKeyInput) { n.Environment = "prod" }, []string{"/environment must be one of live, test"},
+		},
+		"product": {
+			func(n *APIKeyInput) { n.Product = "A" },
+			[]string{
+				"/product must be 2 to 63 of a-z, 0-9 and '-', beginning with a letter or digit",
+			},
+		},
+		"a microsecond ahead": {func(n *APIKeyInput) { n.ExpiresAt = at(now.Add(time.Microsecond)) }, nil},
+		"now": {
+			func(n *APIKeyInput) { n.ExpiresAt = at(now) },
+			[]string{"/expires_at must be in the future, and before the year 10000"},
+		},
+		"past": {
+			func(n *APIKeyInput) { n.ExpiresAt = at(now.Add(-time.Hour)) },
+			[]string{"/expires_at must be in the future, and before the year 10000"},
+		},
+		"last of 9999": {
+			func(n *APIKeyInput) { n.ExpiresAt = at(time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)) }, nil,
+		},
+		"year 10000": {
+			func(n *APIKeyInput) { n.ExpiresAt = at(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)) },
+			[]string{"/expires_at must be in the future, and before the year 10000"},
+		},
 	} {
-		n := NewAPIKey{TenantID: AcmeID, Name: "k", Environment: Test, Product: "code-scanner", Scopes: []string{"a"}}
+		n := APIKeyInput{
+			TenantID: AcmeID, Name: "k", Environment: apikey.Test, Product: "code-scanner", Scopes: []string{"a"},
+		}
 		c.change(&n)
 		if got := violations(t, n.validate(now)); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
@@ -286,25 +302,41 @@ func TestNewAPIKey_validate(t *testing.T) {
 	}
 }
 
-// No message may hold what was sent: whatever a caller puts into a member by mistake, a key perhaps, would travel into logs.
+// No message may hold what was sent: whatever a caller puts into a member by mistake, a key perhaps, would travel into
+// logs.
 func TestViolations_neverEchoTheInput(t *testing.T) {
 	t.Parallel()
 	const canary = "Canary-4711"
 	bad := canary + "\x00" + strings.Repeat("x", 20_000) // breaks every rule for a text, but for being blank
 	m := map[string]string{"name": bad}
-	party := Party{ID: bad, Name: bad, Href: bad, Type: bad, Fields: m}
+	party := audit.Party{ID: bad, Name: bad, Href: bad, Type: bad, Fields: m}
 	for name, c := range map[string]struct {
 		err     error
 		members int
 	}{
-		"tenant":  {NewTenant{Slug: bad, Name: bad, Region: bad, ExternalID: bad, KeycloakOrgID: bad, Metadata: m}.validate(), 6},
-		"API key": {NewAPIKey{Name: bad, Environment: Environment(bad), Product: bad, Scopes: []string{bad}}.validate(time.Now()), 4},
-		"wish":    {ProductWish{Product: bad, Message: bad}.validate(), 2},
-		"verify":  {VerifyQuery{Key: bad, Product: bad, Environment: Environment(bad), Scopes: []string{bad, bad}}.validate(), 4},
-		"event": {AuditEvent{
-			Action: bad, CRUD: CRUD(bad), GroupName: bad, Actor: party, Target: party, SourceIP: bad, Description: bad, Fields: m,
-			Component: bad, Version: bad, ExternalID: bad, Metadata: m, CorrelationID: bad, Created: time.Date(1, 1, 1, 1, 1, 1, 1, time.UTC),
-		}.validate(), 23},
+		"tenant": {
+			TenantInput{Slug: bad, Name: bad, Region: bad, ExternalID: bad, KeycloakOrgID: bad, Metadata: m}.validate(),
+			6,
+		},
+		"API key": {
+			APIKeyInput{
+				Name: bad, Environment: apikey.Environment(bad), Product: bad, Scopes: []string{bad},
+			}.validate(time.Now()),
+			4,
+		},
+		"request": {CatalogRequestInput{Product: bad, Message: bad}.validate(), 2},
+		"verify": {
+			VerifyQuery{
+				Key: bad, Product: bad, Environment: apikey.Environment(bad), Scopes: []string{bad, bad},
+			}.validate(),
+			4,
+		},
+		"event": {validateEvent(audit.Event{
+			Action: bad, CRUD: audit.CRUD(bad), GroupName: bad, Actor: party, Target: party, SourceIP: bad,
+			Description: bad, Fields: m,
+			Component: bad, Version: bad, ExternalID: bad, Metadata: m, CorrelationID: bad,
+			Created: time.Date(1, 1, 1, 1, 1, 1, 1, time.UTC),
+		}), 23},
 	} {
 		found := violations(t, c.err)
 		if len(found) != c.members {
@@ -318,21 +350,22 @@ func TestViolations_neverEchoTheInput(t *testing.T) {
 	}
 }
 
-// A key that somebody pasted is kept nowhere; how one begins may be said.
-func TestTexts_pastedKey(t *testing.T) {
+// A key that was pasted into a text is stored nowhere; how one begins may be said.
+func TestTexts_mustNotHoldAKey(t *testing.T) {
 	t.Parallel()
-	key := newKeyText(Live)
+	key := apikey.Generate(apikey.Live)
 	for name, err := range map[string]error{
-		"name":     NewAPIKey{Name: "my " + key, Environment: Live}.validate(time.Now()),
-		"message":  ProductWish{Product: "scanner", Message: "it is\n" + key}.validate(),
-		"metadata": NewTenant{Slug: "acme", Name: "Acme", Metadata: map[string]string{"k": key}}.validate(),
-		"event":    AuditEvent{Action: "a", CRUD: Create, IsAnonymous: true, Description: key}.validate(),
+		"name":     APIKeyInput{Name: "my " + key, Environment: apikey.Live}.validate(time.Now()),
+		"message":  CatalogRequestInput{Product: "scanner", Message: "it is\n" + key}.validate(),
+		"metadata": TenantInput{Slug: "acme", Name: "Acme", Metadata: map[string]string{"k": key}}.validate(),
+		"event":    validateEvent(audit.Event{Action: "a", CRUD: audit.Create, IsAnonymous: true, Description: key}),
 	} {
-		if found := violations(t, err); len(found) != 1 || !strings.HasSuffix(found[0], noKey) || strings.Contains(found[0], key) {
+		if found := violations(t, err); len(found) != 1 || !strings.HasSuffix(found[0], violation.NoAPIKey) ||
+			strings.Contains(found[0], key) {
 			t.Errorf("%s: %q", name, found)
 		}
 	}
-	if err := (NewAPIKey{Name: "was " + key[:12], Environment: Live}).validate(time.Now()); err != nil {
+	if err := (APIKeyInput{Name: "was " + key[:12], Environment: apikey.Live}).validate(time.Now()); err != nil {
 		t.Error(err)
 	}
 }

@@ -8,14 +8,16 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/apikey"
 )
 
 // VerifyQuery asks whether a key is good for something. Only Key is required.
 type VerifyQuery struct {
 	Key         string
-	Product     string      // the product that asks; empty: the caller's, else the key's own
-	Scopes      []string    // all of them must be held, by exact match
-	Environment Environment // the one the caller serves; empty: any
+	Product     string             // the product that asks; empty: the caller's, else the key's own
+	Scopes      []string           // all of them must be held, by exact match
+	Environment apikey.Environment // the one the caller serves; empty: any
 }
 
 // VerifyCode is the outcome of a verification.
@@ -43,21 +45,21 @@ const (
 	PreviousSecret Secret = "previous"
 )
 
-// MaxAge is for how many seconds a caller may keep a verdict, at most.
+// MaxAge is for how many seconds a caller may cache a verdict, at most.
 const MaxAge = 5
 
-// KeyLookup asks for a key by the hash of one of its secrets, and for its tenant's entitlements to Product; if that is empty, to
-// the product that the key is bound to.
+// KeyLookup asks for a key by the hash of one of its secrets, and for its tenant's entitlements to Product; if that is
+// empty, to the product that the key is bound to.
 type KeyLookup struct {
-	Hash    Hash
+	Hash    apikey.Hash
 	Product string
 }
 
-// KeyFacts is everything that a verdict is made from, and little more, because many are kept. See APIKey.Facts.
+// KeyFacts is everything that a verdict is made from, and little more, because many are cached. See APIKey.Facts.
 type KeyFacts struct {
-	Previous bool // the secret is the one before the last rotation
-	Key      KeyCore
-	*Holder  // may be that of all keys of a tenant
+	Previous  bool // the secret is the one before the last rotation
+	Key       KeyCore
+	*KeyOwner // may be that of all keys of a tenant
 }
 
 // KeyCore is what a verdict needs of a key.
@@ -73,32 +75,33 @@ type KeyCore struct {
 
 // KeyTerms is what many keys have alike.
 type KeyTerms struct {
-	Environment Environment
+	Environment apikey.Environment
 	Product     string
 	Scopes      []string
 }
 
-// Holder is who holds a key.
-type Holder struct {
+// KeyOwner is the tenant that a key belongs to.
+type KeyOwner struct {
 	Tenant       Tenant
 	Entitlements []Entitlement // to the product in question
 }
 
 // Facts is what a verdict needs if the key was shown by a secret with this hash.
-func (k APIKey) Facts(secret Hash, by *Holder) KeyFacts {
-	return KeyFacts{Previous: secret != k.Hash, Key: k.core(), Holder: by}
+func (k APIKey) Facts(secret apikey.Hash, by *KeyOwner) KeyFacts {
+	return KeyFacts{Previous: secret != k.Hash, Key: k.core(), KeyOwner: by}
 }
 
 func (k APIKey) core() KeyCore {
 	return KeyCore{
-		ID: k.ID, KeyTerms: &KeyTerms{Environment: k.Environment, Product: k.Product, Scopes: k.Scopes}, Disabled: k.Disabled,
+		ID: k.ID, KeyTerms: &KeyTerms{Environment: k.Environment, Product: k.Product, Scopes: k.Scopes},
+		Disabled:  k.Disabled,
 		ExpiresAt: k.ExpiresAt, PreviousEndsAt: k.PreviousEndsAt, RevokedAt: k.RevokedAt, UpdatedAt: k.UpdatedAt,
 	}
 }
 
-// previousLives tells whether the previous secret is good. A record that was changed at some time is judged by no earlier one: a secret
-// that was ended at once has ended for a machine whose clock is behind, too.
-func (k KeyCore) previousLives(now time.Time) bool {
+// previousValid reports whether the previous secret is valid. A record is never judged by a time before its last
+// change: a secret that was ended at once has ended for a machine whose clock is behind, too.
+func (k KeyCore) previousValid(now time.Time) bool {
 	return k.PreviousEndsAt != nil && now.Before(*k.PreviousEndsAt) && k.UpdatedAt.Before(*k.PreviousEndsAt)
 }
 
@@ -109,34 +112,37 @@ type Verdict struct {
 	TenantID      uuid.UUID
 	TenantSlug    string
 	TenantStatus  TenantStatus
-	Environment   Environment
+	Environment   apikey.Environment
 	Scopes        []string
 	Secret        Secret              // which of the key's secrets it was
 	Entitlement   *ProductEntitlement // if a product was in question and the decision came that far
 	ValidUntil    *time.Time          // the next instant at which the clock alone may change the verdict; nil: never
-	MaxAgeSeconds int                 // for how long a caller may keep the verdict; never past ValidUntil
+	MaxAgeSeconds int                 // for how long a caller may cache the verdict; never past ValidUntil
 }
 
-// Valid tells whether the key is good for what was asked.
+// Valid reports whether the key is good for what was asked.
 func (v Verdict) Valid() bool { return v.Code == Valid }
 
-// Verify says whether a key is good. A bad key is an answer, not an error; errors are an invalid query and a store that cannot
-// answer, and neither comes with a verdict.
-func (s *Service) Verify(ctx context.Context, by Caller, q VerifyQuery) (Verdict, error) {
+// Verify says whether a key is good. A bad key is an answer, not an error; errors are an invalid query and a store that
+// cannot answer, and neither comes with a verdict.
+func (s *Service) Verify(ctx context.Context, by Caller, q VerifyQuery, o ReadOptions) (Verdict, error) {
 	if err := q.validate(); err != nil {
 		return Verdict{}, err
 	}
-	if !by.Scope.Tenants {
-		if by.Scope.Product == "" || (q.Product != "" && q.Product != by.Scope.Product) {
-			return Verdict{}, &Error{Kind: Forbidden, Code: CodeForbidden, Detail: "The caller may verify keys for its own product only."}
+	if !by.Access.Tenants {
+		if by.Access.Product == "" || (q.Product != "" && q.Product != by.Access.Product) {
+			s.security.AuthorizationDenied(by, "it is bound to another product")
+			return Verdict{}, &Error{
+				Kind: Forbidden, Code: CodeForbidden, Detail: "The caller may verify keys for its own product only.",
+			}
 		}
-		q.Product = by.Scope.Product
+		q.Product = by.Access.Product
 	}
-	hash, ok := ParseKey(q.Key)
+	hash, ok := apikey.Parse(q.Key)
 	if !ok {
 		return Verdict{Code: Malformed, MaxAgeSeconds: MaxAge}, nil
 	}
-	facts, err := s.store.KeyFacts(ctx, hash, q.Product)
+	facts, err := s.lookup.KeyFacts(ctx, KeyLookup{Hash: hash, Product: q.Product}, o)
 	if errors.Is(err, ErrNotFound) {
 		return Verdict{Code: KeyNotFound}, nil
 	}
@@ -146,7 +152,7 @@ func (s *Service) Verify(ctx context.Context, by Caller, q VerifyQuery) (Verdict
 	now := s.clock()
 	v := decide(facts, q, now)
 	if v.Valid() {
-		s.uses.note(v.KeyID, hash, now)
+		s.usage.record(v.KeyID, hash, now)
 	}
 	return v, nil
 }
@@ -163,7 +169,8 @@ func (q VerifyQuery) validate() error {
 	return c.err()
 }
 
-// decide is the verdict on a key that exists. It is a pure function of its arguments, so that expiry is exact whatever was kept.
+// decide is the verdict on a key that exists. It is a pure function of its arguments, so that expiry is exact whatever
+// was cached.
 func decide(f KeyFacts, q VerifyQuery, now time.Time) Verdict {
 	k := f.Key
 	foreign := q.Product != "" && k.Product != "" && q.Product != k.Product
@@ -187,7 +194,7 @@ func decide(f KeyFacts, q VerifyQuery, now time.Time) Verdict {
 	case k.ExpiresAt != nil && !now.Before(*k.ExpiresAt):
 		v.Code = KeyExpired
 		return v
-	case f.Previous && !k.previousLives(now):
+	case f.Previous && !k.previousValid(now):
 		v.Code = KeyExpired
 		return v
 	}

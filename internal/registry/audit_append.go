@@ -1,0 +1,140 @@
+package registry
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/audit"
+	"github.com/breakpilot/tenant-registry/internal/timestamp"
+	"github.com/breakpilot/tenant-registry/internal/violation"
+)
+
+// MaxBulk is how many events a caller may report at once.
+const MaxBulk = 100
+
+// component is the author of this service's own events; no other author may use the name.
+const component = "tenant-registry"
+
+// AuditWriter appends to the audit log.
+type AuditWriter interface {
+	// LockAuditLog takes the audit lock, which no other transaction gets before this one has ended, and returns where
+	// the log and some groups' chains stand, and the events that were written under some idempotency keys. It is the
+	// last lock a transaction takes.
+	LockAuditLog(ctx context.Context, groups []uuid.UUID, keys []audit.Digest) (AuditHeads, error)
+	// InsertAuditEvents appends events under the audit lock. ErrNoParent if the group of one is a tenant that does not
+	// exist, ErrDuplicate if its id, its pos or its group's seq exists, ErrIdempotencyKeyUsed if its idempotency record
+	// does.
+	InsertAuditEvents(ctx context.Context, events []audit.Event) error
+}
+
+// AuditHeads is where the log stands, and some chains of it.
+type AuditHeads struct {
+	Pos    int64                         // of the newest event of the whole log; 0 if there is none
+	Chains map[uuid.UUID]audit.ChainHead // of the groups that were asked for
+	// by idempotency key, of the keys that were asked for and used; in the order of Ordinal
+	Earlier map[audit.Digest][]EarlierEvent
+}
+
+// place gives an event the next place in the log and in its chain.
+func (h *AuditHeads) place(e audit.Event, s audit.Sealed) audit.Event {
+	e = e.After(h.Chains[e.GroupID], s)
+	e.Pos = h.Pos + 1
+	h.Pos, h.Chains[e.GroupID] = e.Pos, audit.ChainHead{Seq: e.Seq, Hash: e.ChainHash}
+	return e
+}
+
+// appendEvents gives events their places and hashes and writes them. It is the last step of a transaction.
+func appendEvents(ctx context.Context, tx AuditWriter, events []audit.Event) error {
+	sealed, groups := make([]audit.Sealed, len(events)), make([]uuid.UUID, len(events))
+	for i := range events {
+		sealed[i], groups[i] = events[i].Seal(), events[i].GroupID
+	}
+	heads, err := tx.LockAuditLog(ctx, groups, nil)
+	if err != nil {
+		return err
+	}
+	for i, e := range events {
+		events[i] = heads.place(e, sealed[i])
+	}
+	return tx.InsertAuditEvents(ctx, events)
+}
+
+// RecordEvent appends an event that a caller reports. GroupID is a tenant's id or the nil UUID; Created may lie in the
+// past or the future and is now if zero; id, place, hashes and Received are set here. Of a replayed event only ID and
+// Hash are set.
+func (s *Service) RecordEvent(ctx context.Context, by Caller, e audit.Event) (Result[audit.Event], error) {
+	got, err := s.record(ctx, by, []audit.Event{e}, func(int) string { return "" })
+	if err != nil {
+		return Result[audit.Event]{}, err
+	}
+	return Result[audit.Event]{Value: got.Value[0], Replayed: got.Replayed}, nil
+}
+
+// RecordEvents is RecordEvent for 1 to MaxBulk events, all of them or none.
+func (s *Service) RecordEvents(ctx context.Context, by Caller, events []audit.Event) (Result[[]audit.Event], error) {
+	if len(events) == 0 || len(events) > MaxBulk {
+		return Result[[]audit.Event]{}, invalidMembers(violation.Violation{
+			Pointer: "/events", Message: violation.Count(MaxBulk, "events"),
+		})
+	}
+	return s.record(ctx, by, events, func(i int) string { return "/events/" + strconv.Itoa(i) })
+}
+
+// record appends events; pointer is where in the request each of them is.
+func (s *Service) record(
+	ctx context.Context, by Caller, events []audit.Event, pointer func(int) string,
+) (Result[[]audit.Event], error) {
+	var found []violation.Violation
+	for i, e := range events {
+		for _, v := range EventViolations(e) {
+			v.Pointer = pointer(i) + v.Pointer
+			found = append(found, v)
+		}
+	}
+	if found != nil {
+		return Result[[]audit.Event]{}, invalidMembers(found...)
+	}
+	r := newAppendRequest(len(events), by.idempotencyRecord(events), pointer)
+	for _, e := range events {
+		r.add(s.reported(e, by))
+	}
+	if err := s.appender.append(ctx, s.store, r); err != nil {
+		return Result[[]audit.Event]{}, err
+	}
+	for _, e := range r.events {
+		s.follower.wake(e.GroupID)
+	}
+	return Result[[]audit.Event]{Value: r.written, Replayed: r.replayed}, nil
+}
+
+// reported completes an event that a caller reports.
+func (s *Service) reported(e audit.Event, by Caller) audit.Event {
+	e.ID, e.Received = newID(), s.clock()
+	e.EmitterID, e.EmitterName = by.Actor.ID, by.Actor.Name
+	e.Fields = by.withOnBehalfOf(e.Fields)
+	e.Created = timestamp.Truncate(e.Created)
+	if e.Created.IsZero() {
+		e.Created = e.Received
+	}
+	if e.CorrelationID == "" {
+		e.CorrelationID = by.RequestID
+	}
+	if addr, err := netip.ParseAddr(e.SourceIP); err == nil {
+		e.SourceIP = addr.String()
+	}
+	return e
+}
+
+// appendOwnEvent appends an event of this service that belongs to no change.
+func (s *Service) appendOwnEvent(ctx context.Context, e audit.Event) error {
+	r := newAppendRequest(1, audit.IdempotencyRecord{}, func(int) string { return "" })
+	r.add(e)
+	err := s.appender.append(ctx, s.store, r)
+	if err == nil {
+		s.follower.wake(e.GroupID)
+	}
+	return err
+}

@@ -1,0 +1,246 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/audit"
+	"github.com/breakpilot/tenant-registry/internal/violation"
+)
+
+const (
+	maxBatch     = 512 // events in one transaction; the events of one request are not split
+	batchTimeout = 10 * time.Second
+)
+
+// appendRequest is one request to append.
+type appendRequest struct {
+	events  []audit.Event  // complete but for their places
+	sealed  []audit.Sealed // of each
+	pointer func(int) string
+	record  audit.IdempotencyRecord
+	done    chan struct{} // closed when what follows is settled
+
+	written  []audit.Event
+	replayed bool
+	alone    bool // it must be committed in a transaction of its own
+	err      error
+}
+
+func newAppendRequest(count int, record audit.IdempotencyRecord, pointer func(int) string) *appendRequest {
+	return &appendRequest{
+		events: make([]audit.Event, 0, count), sealed: make([]audit.Sealed, 0, count), pointer: pointer, record: record,
+		done: make(chan struct{}),
+	}
+}
+
+// add adds an event, and computes in advance what does not depend on its place.
+func (r *appendRequest) add(e audit.Event) {
+	if e.Idempotency = r.record; r.record != (audit.IdempotencyRecord{}) {
+		e.Idempotency.Ordinal = len(r.events)
+	}
+	sealed := e.Seal()
+	r.events, r.sealed = append(r.events, e), append(r.sealed, sealed)
+}
+
+// appender commits the append requests of all callers together: one lock and one commit for all that are queued. Each
+// is answered after that commit. The zero value is ready.
+type appender struct {
+	mu     sync.Mutex
+	queue  []*appendRequest
+	active bool // a batch is being committed; the queue is looked at afterwards
+}
+
+// append returns when the request's events are committed or refused. A request that would hold up the others, or that
+// may have failed their transaction, is tried again in a transaction of its own.
+func (a *appender) append(ctx context.Context, store Store, r *appendRequest) error {
+	a.mu.Lock()
+	a.queue = append(a.queue, r)
+	leads := !a.active
+	a.active = true
+	a.mu.Unlock()
+	if leads {
+		a.commitNext(ctx, store)
+	}
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: waited for other events: %w", ErrUnavailable, ctx.Err())
+	}
+	if !r.alone {
+		return r.err
+	}
+	return r.commitAlone(ctx, store)
+}
+
+// commitNext commits a batch of the queue. A goroutine goes on with what was queued meanwhile, so that the leader is
+// answered now.
+func (a *appender) commitNext(ctx context.Context, store Store) {
+	a.mu.Lock()
+	count, events := 0, 0
+	for count < len(a.queue) && (count == 0 || events+len(a.queue[count].events) <= maxBatch) {
+		events += len(a.queue[count].events)
+		count++
+	}
+	batch := slices.Clone(a.queue[:count])
+	a.queue = slices.Delete(a.queue, 0, count)
+	a.mu.Unlock()
+	commitTogether(ctx, store, batch)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.active = len(a.queue) > 0; a.active {
+		go a.commitNext(context.WithoutCancel(ctx), store)
+	}
+}
+
+// commitTogether settles all requests of a batch. If their transaction fails by anything but an unavailable store, each
+// request is committed alone, so that only the one that caused the failure fails.
+func commitTogether(ctx context.Context, store Store, batch []*appendRequest) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
+	defer cancel()
+	err := recoverToError(func() error {
+		return store.Tx(ctx, func(tx Tx) error {
+			locked, err := tx.LockTenantsShared(ctx, tenantsOf(batch), true)
+			if err != nil {
+				return err
+			}
+			return appendAll(ctx, tx, batch, locked)
+		})
+	})
+	for _, r := range batch {
+		if err != nil {
+			r.written, r.err, r.alone = nil, err, !errors.Is(err, ErrUnavailable)
+		}
+		close(r.done)
+	}
+}
+
+// recoverToError makes a panic an error: otherwise the requests of this batch, and all later ones, would never be
+// answered. Each request is then committed alone, and panics where its own handler recovers.
+func recoverToError(fn func() error) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("panic while events were appended: %v", fault)
+		}
+	}()
+	return fn()
+}
+
+// commitAlone waits for a transaction that has the tenant locked, which a batch does not.
+func (r *appendRequest) commitAlone(ctx context.Context, store Store) error {
+	commit := func() error {
+		return store.Tx(ctx, func(tx Tx) error {
+			if r.record != (audit.IdempotencyRecord{}) {
+				if _, err := tx.ReserveIdempotencyKey(ctx, r.record.Key); err != nil {
+					return err
+				}
+			}
+			batch := []*appendRequest{r}
+			locked, err := tx.LockTenantsShared(ctx, tenantsOf(batch), false)
+			if err != nil {
+				return err
+			}
+			return appendAll(ctx, tx, batch, locked)
+		})
+	}
+	err := commit()
+	// by a batch of another replica, which takes no lock of the key: now it is visible
+	if errors.Is(err, ErrIdempotencyKeyUsed) {
+		err = commit()
+	}
+	if err != nil {
+		return err
+	}
+	return r.err
+}
+
+// tenantsOf lists the tenants of the events, in the order of their ids.
+func tenantsOf(batch []*appendRequest) []uuid.UUID {
+	groups := map[uuid.UUID]bool{}
+	for _, r := range batch {
+		for _, e := range r.events {
+			groups[e.GroupID] = true
+		}
+	}
+	delete(groups, uuid.Nil)
+	return slices.SortedFunc(maps.Keys(groups), func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
+}
+
+// appendAll takes the audit lock and settles each request: its events' places, a replay, or a refusal. locked has the
+// tenants that exist, true for those that this transaction keeps from being deleted.
+func appendAll(ctx context.Context, tx Tx, batch []*appendRequest, locked map[uuid.UUID]bool) error {
+	groups, keys, count := tenantsOf(batch), []audit.Digest{}, 0
+	for _, r := range batch {
+		count += len(r.events)
+		r.written, r.err, r.alone, r.replayed = nil, nil, false, false
+		if r.record != (audit.IdempotencyRecord{}) {
+			keys = append(keys, r.record.Key)
+		}
+	}
+	heads, err := tx.LockAuditLog(ctx, append(groups, uuid.Nil), keys)
+	if err != nil {
+		return err
+	}
+	placed := make([]audit.Event, 0, count)
+	for _, r := range batch {
+		if r.settled(heads.Earlier[r.record.Key], locked) {
+			continue
+		}
+		r.written = r.events // which have a place from now on; another one if the transaction is run again
+		for i := range r.events {
+			e := &r.events[i]
+			*e = heads.place(*e, r.sealed[i])
+			if r.record != (audit.IdempotencyRecord{}) { // the same key may come again in this batch
+				earlier := EarlierEvent{IdempotencyRecord: e.Idempotency, ID: e.ID, Hash: e.Hash}
+				heads.Earlier[r.record.Key] = append(heads.Earlier[r.record.Key], earlier)
+			}
+		}
+		placed = append(placed, r.written...)
+	}
+	if len(placed) == 0 {
+		return nil
+	}
+	return tx.InsertAuditEvents(ctx, placed)
+}
+
+// settled answers a request that appends nothing now, and reports whether it did.
+func (r *appendRequest) settled(earlier []EarlierEvent, locked map[uuid.UUID]bool) bool {
+	replayed, err := replays(r.record, earlier)
+	if err != nil {
+		r.err = err
+		return true
+	}
+	if replayed {
+		r.replayed = true
+		for _, e := range earlier {
+			r.written = append(r.written, audit.Event{ID: e.ID, Hash: e.Hash})
+		}
+		return true
+	}
+	var unknown []violation.Violation
+	for i, e := range r.events {
+		switch held, exists := locked[e.GroupID]; {
+		case e.GroupID == uuid.Nil:
+		case !exists:
+			unknown = append(unknown, violation.Violation{
+				Pointer: r.pointer(i) + "/group/id", Message: violation.TenantID,
+			})
+		case !held:
+			r.alone = true
+		}
+	}
+	if unknown != nil {
+		r.err, r.alone = &Error{
+			Kind: Invalid, Code: CodeInvalid, Detail: "The request names a tenant that does not exist.",
+			Violations: unknown,
+		}, false
+	}
+	return unknown != nil || r.alone
+}

@@ -1,0 +1,191 @@
+package registry
+
+import (
+	"context"
+	"io"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/audit"
+	"github.com/breakpilot/tenant-registry/internal/violation"
+)
+
+// Chain is where a group's chain stands, with 64 zeros for the hash if it is empty; the read is recorded. No group
+// means the platform's, for an operator.
+func (s *Service) Chain(ctx context.Context, by Caller, group *uuid.UUID) (audit.ChainHead, error) {
+	head, err := s.chainHead(ctx, by, group)
+	if err != nil {
+		return audit.ChainHead{}, err
+	}
+	id := groupOf(group)
+	s.security.LogRead(by, &id)
+	return head, nil
+}
+
+func (s *Service) chainHead(ctx context.Context, by Caller, group *uuid.UUID) (audit.ChainHead, error) {
+	if err := by.Access.audit(group); err != nil {
+		return audit.ChainHead{}, err
+	}
+	id := groupOf(group)
+	head, err := s.store.GetChainHead(ctx, id)
+	if err == nil && head.Seq == 0 {
+		err = s.knownGroup(ctx, id)
+	}
+	if err != nil {
+		return audit.ChainHead{}, err
+	}
+	return audit.ChainHead{Seq: head.Seq, Hash: head.HashOrZero()}, nil
+}
+
+// groupOf is the group that was asked for; the platform's if none was.
+func groupOf(group *uuid.UUID) uuid.UUID {
+	if group == nil {
+		return uuid.Nil
+	}
+	return *group
+}
+
+// Checkpoint is where a group's chain stands, signed as audit.SignCheckpoint does; the read is recorded.
+// CodeNoCheckpoints if the service has no key.
+func (s *Service) Checkpoint(ctx context.Context, by Caller, group *uuid.UUID) (string, error) {
+	head, err := s.chainHead(ctx, by, group)
+	if err != nil {
+		return "", err
+	}
+	if s.signer == nil {
+		return "", &Error{
+			Kind: NotFound, Code: CodeNoCheckpoints, Detail: "This service has no key to sign checkpoints with.",
+		}
+	}
+	id := groupOf(group)
+	text, err := audit.SignCheckpoint(s.signer, id, head)
+	if err != nil {
+		return "", err
+	}
+	s.security.LogRead(by, &id)
+	return text, nil
+}
+
+// ExportRequest asks for a part of one chain.
+type ExportRequest struct {
+	GroupID *uuid.UUID // nil: the platform's, for an operator
+	From    int64      // the first seq; 0: 1
+	To      int64      // the last seq; 0, or beyond the newest: the newest
+	Cursor  int64      // the seq after which the export begins, where an earlier one ended; instead of From
+	Format  string     // recorded
+	Head    bool       // only where the export would begin and end: recorded as a read
+}
+
+// Export is a part of a chain that is about to be written. Its end was fixed when it began.
+type Export struct {
+	GroupID     uuid.UUID
+	First, Last int64  // Last is First - 1 if it has no events
+	prev        string // the chain hash of First - 1
+	begun       []audit.Event
+	s           *Service
+}
+
+// exportPage is how many events are in memory at a time.
+const exportPage = 200
+
+// Export begins an export and records it: what fails before the first event fails here.
+func (s *Service) Export(ctx context.Context, by Caller, r ExportRequest) (*Export, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.callTimeout)
+	defer cancel()
+	x, err := s.beginExport(ctx, by, r)
+	if err != nil {
+		return nil, err
+	}
+	if r.Head || x.Last < x.First { // nothing leaves
+		s.security.LogRead(by, &x.GroupID)
+		return x, nil
+	}
+	s.security.LogExported(by, x.GroupID, map[string]string{
+		"format": r.Format, "from_seq": strconv.FormatInt(x.First, 10), "to_seq": strconv.FormatInt(x.Last, 10),
+	})
+	return x, nil
+}
+
+func (s *Service) beginExport(ctx context.Context, by Caller, r ExportRequest) (*Export, error) {
+	head, err := s.chainHead(ctx, by, r.GroupID)
+	if err != nil {
+		return nil, err
+	}
+	x := &Export{GroupID: groupOf(r.GroupID), First: max(r.From, r.Cursor+1), Last: head.Seq, s: s}
+	switch {
+	case x.First > head.Seq+1 && r.Cursor > 0:
+		return nil, invalidParameter("cursor", violation.OwnExportCursor)
+	case x.First > head.Seq+1:
+		return nil, invalidParameter("from_seq", violation.BeyondChain)
+	case r.To > 0 && r.To < x.First-1: // one before it is an export without events
+		return nil, invalidParameter("to_seq", violation.BeforeExport)
+	case r.To > 0:
+		x.Last = min(r.To, head.Seq)
+	}
+	if x.prev, err = x.chainHash(ctx, x.First-1); err == nil {
+		x.begun, err = x.page(ctx, x.First)
+	}
+	return x, err
+}
+
+// chainHash is the chain hash of one event.
+func (x *Export) chainHash(ctx context.Context, seq int64) (string, error) {
+	if seq == 0 {
+		return audit.ZeroHash, nil
+	}
+	rows, err := x.s.store.ListAuditEvents(ctx, x.query(seq, 1))
+	if err == nil && len(rows.Items) == 0 {
+		err = audit.ErrGap
+	}
+	if err != nil {
+		return "", err
+	}
+	return rows.Items[0].ChainHash, nil
+}
+
+// query asks for events of the chain from a seq on.
+func (x *Export) query(from int64, limit int) AuditQuery {
+	return AuditQuery{GroupID: &x.GroupID, Ascending: true, Position: from - 1, PageRequest: PageRequest{Limit: limit}}
+}
+
+// page reads the events from a seq on, as many as are in memory at a time.
+func (x *Export) page(ctx context.Context, from int64) ([]audit.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, x.s.callTimeout)
+	defer cancel()
+	want := min(exportPage, x.Last-from+1)
+	rows, err := x.s.store.ListAuditEvents(ctx, x.query(from, int(want)))
+	if err == nil && int64(len(rows.Items)) < want {
+		err = audit.ErrGap
+	}
+	return rows.Items, err
+}
+
+// NDJSON writes the export as audit.ExportWriter does. cursor makes the cursor with which another export continues
+// after a seq.
+func (x *Export) NDJSON(ctx context.Context, out io.Writer, cursor func(seq int64) string) error {
+	w := audit.NewExportWriter(out, x.GroupID, x.First, x.prev)
+	if err := x.Pages(ctx, w.Write); err != nil {
+		return err
+	}
+	return w.Close(cursor(w.Head().Seq), x.s.signer)
+}
+
+// Pages calls write with the events of the export, page by page. It must be called at most one time.
+func (x *Export) Pages(ctx context.Context, write func([]audit.Event) error) error {
+	events := x.begun
+	for x.begun = nil; len(events) > 0; {
+		if err := write(events); err != nil {
+			return err
+		}
+		next := events[len(events)-1].Seq + 1
+		if next > x.Last {
+			return nil
+		}
+		var err error
+		if events, err = x.page(ctx, next); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+package registry
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/audit"
+)
+
+// MaxWait bounds one long poll.
+const MaxWait = 25 * time.Second
+
+const (
+	pollInterval = 250 * time.Millisecond // between two reads of the newest position while there are long polls
+	wakePause    = 50 * time.Millisecond  // after a wake: many appends are not as many reads
+	maxLongPolls = 1000                   // on one replica; a further one is answered at once
+)
+
+// allGroups is the key of those who follow all groups. It is no group's id.
+var allGroups = uuid.UUID{0xff}
+
+// follower wakes long polls at new events. While there is any, one goroutine reads the newest position for all of them,
+// and none of them holds a connection.
+type follower struct {
+	store   AuditReader
+	timeout time.Duration // of one look at the store
+
+	mu     sync.Mutex
+	news   map[uuid.UUID]chan struct{} // by group; closed when there may be new events
+	polls  int
+	stop   context.CancelFunc // ends the goroutine
+	closed bool
+	done   chan struct{} // closed when no one may wait any more
+}
+
+func newFollower(store AuditReader, timeout time.Duration) *follower {
+	return &follower{store: store, timeout: timeout, news: map[uuid.UUID]chan struct{}{}, done: make(chan struct{})}
+}
+
+// join counts a long poll until it leaves; false if there are too many.
+func (f *follower) join() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.polls == maxLongPolls {
+		return false
+	}
+	if f.polls++; f.polls == 1 {
+		var ctx context.Context
+		ctx, f.stop = context.WithCancel(context.Background())
+		go f.poll(ctx)
+	}
+	return true
+}
+
+func (f *follower) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.polls--; f.polls == 0 {
+		f.stop()
+		clear(f.news)
+	}
+}
+
+// next is closed at the next news of a group. A caller that takes it before it reads misses nothing that is written
+// after.
+func (f *follower) next(group *uuid.UUID) <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	of := allGroups
+	if group != nil {
+		of = *group
+	}
+	if f.news[of] == nil {
+		f.news[of] = make(chan struct{})
+	}
+	return f.news[of]
+}
+
+// wake wakes the long polls of some groups.
+func (f *follower) wake(groups ...uuid.UUID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.polls == 0 {
+		return
+	}
+	for _, of := range append(groups, allGroups) {
+		if news := f.news[of]; news != nil {
+			close(news)
+			delete(f.news, of)
+		}
+	}
+}
+
+// wakeAll wakes all long polls: there are new events of unknown groups.
+func (f *follower) wakeAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, news := range f.news {
+		close(news)
+	}
+	clear(f.news)
+}
+
+// close ends all long polls, permanently.
+func (f *follower) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.closed {
+		f.closed = true
+		close(f.done)
+	}
+}
+
+// poll reads the newest position until ctx ends. The first one read is news, since it is unknown what was there when
+// the first long poll read. A store that cannot answer is asked again.
+func (f *follower) poll(ctx context.Context) {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for known := int64(-1); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if pos, err := f.newest(ctx); err == nil && pos != known {
+			known = pos
+			f.wakeAll()
+		}
+	}
+}
+
+func (f *follower) newest(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	return f.store.GetNewestPosition(ctx)
+}
+
+// awaitNews waits for news, and reports whether there was some before ctx ended.
+func (f *follower) awaitNews(ctx context.Context, news <-chan struct{}) bool {
+	pause, cancel := context.WithTimeout(ctx, wakePause)
+	defer cancel()
+	for _, ready := range []<-chan struct{}{news, pause.Done()} {
+		select {
+		case <-ready:
+		case <-f.done:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// EndLongPolls answers all long polls at once; from now on none waits.
+func (s *Service) EndLongPolls() { s.follower.close() }
+
+// LongPolls is how many callers wait for events now.
+func (s *Service) LongPolls() int {
+	s.follower.mu.Lock()
+	defer s.follower.mu.Unlock()
+	return s.follower.polls
+}
+
+// Follow is Audit as a long poll: if the page is empty and not truncated, it waits for one that is not, for at most
+// wait. It is meant for ascending order. A caller that has gone, or must not wait any more, gets the empty page, whose
+// Next is after all that was examined.
+func (s *Service) Follow(ctx context.Context, by Caller, q AuditQuery, wait time.Duration) (Page[audit.Event], error) {
+	page, err := s.follow(ctx, by, q, wait)
+	if err != nil {
+		return Page[audit.Event]{}, err
+	}
+	s.security.LogRead(by, q.GroupID)
+	return page.Page, nil
+}
+
+func (s *Service) follow(ctx context.Context, by Caller, q AuditQuery, wait time.Duration) (auditPage, error) {
+	if wait == 0 || !s.follower.join() {
+		return s.auditPageInTime(ctx, by, q)
+	}
+	defer s.follower.leave()
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	for {
+		news := s.follower.next(q.GroupID)
+		page, err := s.auditPageInTime(ctx, by, q)
+		if err != nil || len(page.Items) > 0 || page.truncated || !s.follower.awaitNews(waiting, news) {
+			return page, err
+		}
+		q.Cursor = page.Next
+	}
+}
+
+func (s *Service) auditPageInTime(ctx context.Context, by Caller, q AuditQuery) (auditPage, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.callTimeout)
+	defer cancel()
+	return s.auditPage(ctx, by, q)
+}

@@ -1,0 +1,151 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/breakpilot/tenant-registry/internal/audit"
+	"github.com/breakpilot/tenant-registry/internal/timestamp"
+)
+
+// Result is what came of a command.
+type Result[T any] struct {
+	Value     T    // the object as it is now
+	Replayed  bool // an earlier request with the same idempotency key had the effect
+	Unchanged bool // there was nothing to do: nothing was written, no event was left
+}
+
+// outcome is what a use case has done in its transaction.
+type outcome[T any] struct {
+	value    T
+	events   []audit.Event // empty: nothing was written
+	replayed bool
+}
+
+// changed is the outcome of a use case that wrote something: the object as it is now, and the event of the change.
+func changed[T any](value T, event audit.Event) (*outcome[T], error) {
+	return &outcome[T]{value: value, events: []audit.Event{event}}, nil
+}
+
+// unchanged is the outcome of a use case that found nothing to do.
+func unchanged[T any](value T) (*outcome[T], error) { return &outcome[T]{value: value}, nil }
+
+// change runs fn and writes its events in one transaction: both are committed or neither is. The steps have one order:
+// fn locks and writes rows; the invalidation is published; the events are appended under the audit lock, which all
+// changes share and which is therefore held for one insert and the commit only. fn may run more than once.
+func change[T any](
+	ctx context.Context, s *Service, by Caller, fn func(tx Tx, now time.Time) (*outcome[T], error),
+) (Result[T], error) {
+	var result Result[T]
+	var groups []audit.Event
+	err := s.store.Tx(ctx, func(tx Tx) error {
+		now := s.clock()
+		invalidating := &invalidationRecorder{Tx: tx}
+		done, err := fn(invalidating, now)
+		if err != nil {
+			return err
+		}
+		result = Result[T]{
+			Value: done.value, Replayed: done.replayed, Unchanged: !done.replayed && len(done.events) == 0,
+		}
+		groups = done.events
+		if err := invalidating.publish(ctx); err != nil {
+			return err
+		}
+		if len(done.events) == 0 {
+			return nil
+		}
+		return s.appendOwn(ctx, tx, by, now, done.events)
+	})
+	if err != nil {
+		return Result[T]{}, err
+	}
+	for _, e := range groups {
+		s.follower.wake(e.GroupID)
+	}
+	return result, nil
+}
+
+// appendOwn completes events of this service and appends them. It is the last step of a transaction.
+func (s *Service) appendOwn(ctx context.Context, tx Tx, by Caller, now time.Time, events []audit.Event) error {
+	written := make([]audit.Event, len(events))
+	for i, e := range events {
+		written[i] = s.own(e, by, now)
+	}
+	return appendEvents(ctx, tx, written)
+}
+
+// own completes an event of this service: who, when, from where.
+func (s *Service) own(e audit.Event, by Caller, now time.Time) audit.Event {
+	e.ID, e.Created, e.Received = newID(), now, now
+	e.Component, e.Version = component, s.version
+	if e.Actor.ID == "" {
+		e.Actor = by.Actor
+	}
+	e.SourceIP, e.CorrelationID = by.SourceIP, by.RequestID
+	e.Fields = by.withOnBehalfOf(e.Fields)
+	return e
+}
+
+// maxFieldValue bounds what one changed member adds to its event, so that no event can make its own change fail.
+const maxFieldValue = 1024
+
+// diff lists the members that differ as before.name and after.name with JSON text. A member that is unset has no entry,
+// and a value of more than maxFieldValue bytes is replaced by its SHA-256.
+func diff(before, after map[string]any) map[string]string {
+	fields := map[string]string{}
+	for name := range after {
+		if reflect.DeepEqual(before[name], after[name]) {
+			continue
+		}
+		setField(fields, "before."+name, before[name])
+		setField(fields, "after."+name, after[name])
+	}
+	return fields
+}
+
+func setField(fields map[string]string, name string, value any) {
+	if v := reflect.ValueOf(value); !v.IsValid() || (v.IsZero() && v.Kind() != reflect.Bool) ||
+		(isList(v) && v.Len() == 0) {
+		return
+	}
+	switch at := value.(type) {
+	case time.Time:
+		value = timestamp.Format(at)
+	case *time.Time:
+		value = timestamp.Format(*at)
+	}
+	text, err := json.Marshal(value, json.Deterministic(true))
+	if err != nil { // the domain's own types always marshal
+		panic(err)
+	}
+	if len(text) > maxFieldValue {
+		text = fmt.Appendf(nil, "sha256:%x", sha256.Sum256(text))
+	}
+	fields[name] = string(text)
+}
+
+func isList(v reflect.Value) bool {
+	return slices.Contains([]reflect.Kind{reflect.Map, reflect.Slice}, v.Kind())
+}
+
+// withOnBehalfOf adds to an event's fields whom the caller claims to act for.
+func (c Caller) withOnBehalfOf(fields map[string]string) map[string]string {
+	if c.OnBehalfOf.ID == "" {
+		return fields
+	}
+	all := map[string]string{}
+	maps.Copy(all, fields)
+	all["on_behalf_of.id"] = c.OnBehalfOf.ID
+	if c.OnBehalfOf.Name != "" {
+		all["on_behalf_of.name"] = c.OnBehalfOf.Name
+	}
+	return all
+}
