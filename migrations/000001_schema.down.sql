@@ -5,7 +5,7 @@ DROP TABLE entitlements;
 DROP TABLE catalog_requests;
 DROP TABLE products;
 DROP TABLE tenants;
-DROP FUNCTION tell_of_deletion();
+DROP FUNCTION notify_cache_flush();
 DROP FUNCTION are_limits(jsonb);
 DROP TYPE audit_crud;
 DROP TYPE catalog_request_status;

@@ -8,7 +8,8 @@ CREATE TYPE entitlement_source AS ENUM ('trial', 'plan', 'grant', 'request');
 CREATE TYPE catalog_request_status AS ENUM ('pending', 'approved', 'rejected', 'cancelled');
 CREATE TYPE audit_crud AS ENUM ('c', 'r', 'u', 'd');
 
--- Products are added by hand too: what the program could not read must not get in. Limits are whole numbers of 64 bits, or null.
+-- Products are added by hand too: what the program could not read must not get in. Limits are whole numbers of 64
+-- bits, or null.
 CREATE FUNCTION are_limits(j jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
     jsonb_typeof(j) = 'object' AND NOT jsonb_path_exists(j, '$.* ? (@.type() != "null" && (@.type() != "number"
         || @.floor() != @ || @ > 9223372036854775807 || @ < -9223372036854775808))');
@@ -84,7 +85,8 @@ CREATE UNIQUE INDEX catalog_requests_pending_key ON catalog_requests (tenant_id,
 CREATE INDEX catalog_requests_tenant ON catalog_requests (tenant_id, id);
 CREATE INDEX catalog_requests_product ON catalog_requests (product_key);
 
--- One row per grant of a source. Its state (scheduled, trialing, active, expired, revoked) is computed from the clock, never stored.
+-- One row per grant of a source. Its state (scheduled, trialing, active, expired, revoked) is computed from the clock,
+-- never stored.
 CREATE TABLE entitlements (
     id          uuid PRIMARY KEY,
     tenant_id   uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
@@ -102,7 +104,7 @@ CREATE TABLE entitlements (
     CONSTRAINT entitlements_config_check CHECK (jsonb_typeof(config) = 'object'),
     CONSTRAINT entitlements_period_check CHECK (isfinite(starts_at) AND isfinite(ends_at) AND ends_at > starts_at)
 );
--- One trial per tenant and product, for ever.
+-- One trial per tenant and product, permanently.
 CREATE UNIQUE INDEX entitlements_trial_key ON entitlements (tenant_id, product_key) WHERE source = 'trial';
 CREATE INDEX entitlements_tenant_product ON entitlements (tenant_id, product_key, id);
 CREATE INDEX entitlements_product ON entitlements (product_key);
@@ -145,20 +147,22 @@ CREATE INDEX api_keys_tenant ON api_keys (tenant_id, id);
 CREATE INDEX api_keys_unrevoked ON api_keys (tenant_id) WHERE revoked_at IS NULL;
 CREATE INDEX api_keys_product ON api_keys (product_key) WHERE product_key IS NOT NULL;
 
--- Replicas keep what they read, and the program tells them what it changes. Rows are deleted by hand, which tells nobody.
-CREATE FUNCTION tell_of_deletion() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Replicas cache what they read, and the program publishes what it changes. Rows are deleted by hand, which publishes
+-- nothing, so a trigger does.
+CREATE FUNCTION notify_cache_flush() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('tenant_registry', 'flush');
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER tenants_tell AFTER DELETE ON tenants FOR EACH STATEMENT EXECUTE FUNCTION tell_of_deletion();
-CREATE TRIGGER entitlements_tell AFTER DELETE ON entitlements FOR EACH STATEMENT EXECUTE FUNCTION tell_of_deletion();
-CREATE TRIGGER api_keys_tell AFTER DELETE ON api_keys FOR EACH STATEMENT EXECUTE FUNCTION tell_of_deletion();
+CREATE TRIGGER tenants_notify AFTER DELETE ON tenants FOR EACH STATEMENT EXECUTE FUNCTION notify_cache_flush();
+CREATE TRIGGER entitlements_notify AFTER DELETE ON entitlements
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_cache_flush();
+CREATE TRIGGER api_keys_notify AFTER DELETE ON api_keys FOR EACH STATEMENT EXECUTE FUNCTION notify_cache_flush();
 
 -- pos and seq are given under one lock as the last step before COMMIT: number order is commit order.
--- group_id is the chain an event belongs to and never changes (the platform's own is the nil UUID); tenant_id only keeps the
--- tenant's row from vanishing unseen and becomes NULL when the tenant is deleted.
+-- group_id is the chain an event belongs to and never changes (the platform's own is the nil UUID); tenant_id only
+-- keeps the tenant's row from vanishing unseen and becomes NULL when the tenant is deleted.
 CREATE TABLE audit_log (
     pos             bigint PRIMARY KEY,
     id              uuid NOT NULL,
@@ -196,19 +200,23 @@ CREATE TABLE audit_log (
     hash            bytea NOT NULL,
     prev_chain_hash bytea NOT NULL,
     chain_hash      bytea NOT NULL,
-    -- Of the request that the event belongs to, if it came with an idempotency key: SHA-256 of caller and key, and of the command.
-    once_key        bytea,
-    once_print      bytea,
-    once_ordinal    integer,
+    -- Of the request that the event belongs to, if it came with an idempotency key: SHA-256 of caller and key, and of
+    -- the command.
+    idempotency_key        bytea,
+    idempotency_fingerprint      bytea,
+    idempotency_ordinal    integer,
     CONSTRAINT audit_log_id_key UNIQUE (id),
     CONSTRAINT audit_log_group_id_seq_key UNIQUE (group_id, seq),
     CONSTRAINT audit_log_hashes_check CHECK (
         octet_length(hash) = 32 AND octet_length(prev_chain_hash) = 32 AND octet_length(chain_hash) = 32
-        AND octet_length(once_key) = 32 AND octet_length(once_print) = 32),
-    CONSTRAINT audit_log_once_check CHECK (num_nulls(once_key, once_print, once_ordinal) IN (0, 3)),
+        AND octet_length(idempotency_key) = 32 AND octet_length(idempotency_fingerprint) = 32),
+    CONSTRAINT audit_log_idempotency_check CHECK (
+        num_nulls(idempotency_key, idempotency_fingerprint, idempotency_ordinal) IN (0, 3)
+    ),
     CONSTRAINT audit_log_numbers_check CHECK (pos >= 1 AND seq >= 1)
 );
-CREATE UNIQUE INDEX audit_log_once_key ON audit_log (once_key, once_ordinal) WHERE once_key IS NOT NULL;
+CREATE UNIQUE INDEX audit_log_idempotency_key ON audit_log (idempotency_key, idempotency_ordinal)
+    WHERE idempotency_key IS NOT NULL;
 CREATE INDEX audit_log_tenant ON audit_log (tenant_id) WHERE tenant_id IS NOT NULL;
 -- One index per filter and order: a tenant's page by seq, the whole log's by pos.
 CREATE INDEX audit_log_group_action ON audit_log (group_id, action, seq);

@@ -1,7 +1,8 @@
 // Package migrations holds the schema of the database as SQL, compiled into every binary that needs it.
 //
 // Each version is a pair NNNNNN_name.up.sql and NNNNNN_name.down.sql, numbered from 1 without a gap. A file runs as one
-// transaction of its own and therefore holds no BEGIN or COMMIT. Once a version has been released its files never change.
+// transaction of its own and therefore holds no BEGIN or COMMIT. Once a version has been released its files never
+// change.
 package migrations
 
 import (

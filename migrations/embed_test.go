@@ -44,8 +44,11 @@ func TestFilesArePairsWithoutGaps(t *testing.T) {
 // Each file runs as one transaction of its own; roles belong to the whole cluster, not to a database.
 func TestFilesLeaveTransactionsAndRolesAlone(t *testing.T) {
 	t.Parallel()
-	forbidden := regexp.MustCompile(`(?im)^\s*((BEGIN|COMMIT|ROLLBACK|END)\s*;|START\s+TRANSACTION|(CREATE|DROP|ALTER)\s+(ROLE|USER)\b).*`)
-	if !forbidden.MatchString("CREATE TABLE t ();\nbegin;\n") || forbidden.MatchString("AS $$\nBEGIN\n  NULL;\nEND\n$$;") {
+	forbidden := regexp.MustCompile(
+		`(?im)^\s*((BEGIN|COMMIT|ROLLBACK|END)\s*;|START\s+TRANSACTION|(CREATE|DROP|ALTER)\s+(ROLE|USER)\b).*`,
+	)
+	if !forbidden.MatchString("CREATE TABLE t ();\nbegin;\n") ||
+		forbidden.MatchString("AS $$\nBEGIN\n  NULL;\nEND\n$$;") {
 		t.Fatal("the pattern is wrong")
 	}
 	entries, err := FS.ReadDir(".")

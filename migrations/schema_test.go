@@ -8,11 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/breakpilot/tenant-registry/internal/migrate"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
 	"github.com/breakpilot/tenant-registry/migrations"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
@@ -29,7 +30,7 @@ func TestMigrate_upDownRoundTrip(t *testing.T) {
 			t.Fatalf("up: %+v, %v", result, err)
 		}
 		want := []string{"api_keys", "audit_log", "catalog_requests", "entitlements", "products", "tenants"}
-		if got := list(t, conn, `SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations'`); !slices.Equal(got, want) {
+		if got := list(t, conn, tables); !slices.Equal(got, want) {
 			t.Errorf("tables %v, want %v", got, want)
 		}
 		want = []string{"audit_crud: c r u d", "catalog_request_status: pending approved rejected cancelled",
@@ -49,10 +50,13 @@ func TestMigrate_upDownRoundTrip(t *testing.T) {
 }
 
 const (
-	enums = `SELECT t.typname || ': ' || string_agg(e.enumlabel, ' ' ORDER BY e.enumsortorder)
+	tables = `SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations'`
+	enums  = `SELECT t.typname || ': ' || string_agg(e.enumlabel, ' ' ORDER BY e.enumsortorder)
 		FROM pg_type t JOIN pg_enum e ON e.enumtypid = t.oid GROUP BY t.typname`
-	everything = `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'schema_migrations%'
-		UNION ALL SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace AND typname NOT LIKE '%schema_migrations'
+	everything = `SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
+			AND relname NOT LIKE 'schema_migrations%'
+		UNION ALL SELECT typname FROM pg_type WHERE typnamespace = 'public'::regnamespace
+			AND typname NOT LIKE '%schema_migrations'
 		UNION ALL SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace`
 )
 
@@ -70,11 +74,14 @@ func TestSeed_canInsertAndQuery(t *testing.T) {
 	err := conn.QueryRow(t.Context(), `SELECT t.slug, p.key, e.source, r.status, k.name, a.action FROM tenants t
 		JOIN entitlements e ON e.tenant_id = t.id JOIN products p ON p.key = e.product_key
 		JOIN catalog_requests r ON r.id = e.request_id JOIN api_keys k ON k.tenant_id = t.id
-		JOIN audit_log a ON a.tenant_id = t.id WHERE t.id = $1`, acme).Scan(&slug, &product, &source, &request, &key, &action)
+		JOIN audit_log a ON a.tenant_id = t.id WHERE t.id = $1`, acme).
+		Scan(&slug, &product, &source, &request, &key, &action)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := []string{slug, product, source, request, key, action}; !slices.Equal(got, []string{"acme", "certifai", "request", "approved", "ci", "tenant.create"}) {
+	got, want := []string{slug, product, source, request, key, action},
+		[]string{"acme", "certifai", "request", "approved", "ci", "tenant.create"}
+	if !slices.Equal(got, want) {
 		t.Errorf("read back %v", got)
 	}
 
@@ -90,8 +97,9 @@ func TestSeed_canInsertAndQuery(t *testing.T) {
 	if got := list(t, conn, `SELECT key FROM products`); !slices.Equal(got, []string{"certifai"}) {
 		t.Errorf("products after the delete of a tenant: %v", got)
 	}
-	want := []string{acme + " detached", other + " " + other}
-	if got := list(t, conn, `SELECT group_id || ' ' || coalesce(tenant_id::text, 'detached') FROM audit_log`); !slices.Equal(got, want) {
+	want = []string{acme + " detached", other + " " + other}
+	got = list(t, conn, `SELECT group_id || ' ' || coalesce(tenant_id::text, 'detached') FROM audit_log`)
+	if !slices.Equal(got, want) {
 		t.Errorf("audit_log after the delete of a tenant: %v, want %v", got, want)
 	}
 }
@@ -100,8 +108,9 @@ func TestSlugConstraint(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, postgrestest.New(t))
 	for name, slug := range map[string]string{
-		"empty": "", "too short": "ab", "too long": strings.Repeat("a", 64), "leading dash": "-acme", "trailing dash": "acme-",
-		"upper case": "Acme", "underscore": "ac_me", "dot": "ac.me", "space": "ac me", "punycode": "xn--acme", "not ASCII": "äcme",
+		"empty": "", "too short": "ab", "too long": strings.Repeat("a", 64),
+		"leading dash": "-acme", "trailing dash": "acme-", "upper case": "Acme", "underscore": "ac_me", "dot": "ac.me",
+		"space": "ac me", "punycode": "xn--acme", "not ASCII": "äcme",
 		"trailing line feed": "acme\n", "leading line feed": "\nacme",
 	} {
 		_, err := conn.Exec(t.Context(), insertTenant, newID(t, conn), slug)
@@ -123,13 +132,14 @@ func TestAuditLog_appendOnly(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, postgrestest.New(t))
 	seed(t, conn)
-	if got := list(t, conn, `SELECT tablename FROM pg_tables WHERE tablename = 'audit_log' AND tableowner = current_user`); len(got) != 1 {
+	const owned = `SELECT tablename FROM pg_tables WHERE tablename = 'audit_log' AND tableowner = current_user`
+	if got := list(t, conn, owned); len(got) != 1 {
 		t.Fatal("the test does not run as the owner")
 	}
 	for name, statement := range map[string]string{
 		"update":                       `UPDATE audit_log SET action = 'x.y'`,
 		"update to the same value":     `UPDATE audit_log SET action = action`,
-		"another tenant":               `UPDATE audit_log SET tenant_id = '` + other + `' WHERE group_id = '` + acme + `'`,
+		"another tenant":               `UPDATE audit_log SET tenant_id = '` + other + `' WHERE pos = 1`,
 		"NULL and another change":      `UPDATE audit_log SET tenant_id = NULL, description = 'x'`,
 		"NULL and a NULL hidden in it": `UPDATE audit_log SET tenant_id = NULL, fields = NULL`,
 		"delete":                       `DELETE FROM audit_log`,
@@ -140,14 +150,19 @@ func TestAuditLog_appendOnly(t *testing.T) {
 			t.Errorf("%s: %v, want SQLSTATE 42501", name, err)
 		}
 	}
-	exec(t, conn, `UPDATE audit_log SET tenant_id = NULL WHERE group_id = $1`, acme)
-	if _, err := conn.Exec(t.Context(), `UPDATE audit_log SET tenant_id = NULL WHERE group_id = $1`, acme); code(err) != "42501" {
+	const (
+		detach = `UPDATE audit_log SET tenant_id = NULL WHERE group_id = $1`
+		attach = `UPDATE audit_log SET tenant_id = $1 WHERE group_id = $1`
+	)
+	exec(t, conn, detach, acme)
+	if _, err := conn.Exec(t.Context(), detach, acme); code(err) != "42501" {
 		t.Errorf("NULL again: %v, want SQLSTATE 42501", err)
 	}
-	if _, err := conn.Exec(t.Context(), `UPDATE audit_log SET tenant_id = $1 WHERE group_id = $1`, acme); code(err) != "42501" {
+	if _, err := conn.Exec(t.Context(), attach, acme); code(err) != "42501" {
 		t.Errorf("attaching an event again: %v, want SQLSTATE 42501", err)
 	}
-	if got := list(t, conn, `SELECT action || ' ' || (fields ->> 'k') FROM audit_log`); !slices.Equal(got, []string{"tenant.create v", "tenant.create v"}) {
+	got := list(t, conn, `SELECT action || ' ' || (fields ->> 'k') FROM audit_log`)
+	if !slices.Equal(got, []string{"tenant.create v", "tenant.create v"}) {
 		t.Errorf("the events are now %v", got)
 	}
 }
@@ -158,19 +173,30 @@ const insertTenant = `INSERT INTO tenants (id, slug, name, status, metadata, ver
 // seed writes one product, and for each of two tenants one row of every other table.
 func seed(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
-	exec(t, conn, `INSERT INTO products (key, name, description, audience, requestable, trial_days, default_limits, default_config, created_at, updated_at)
+	exec(t, conn, `
+		INSERT INTO products (key, name, description, audience, requestable, trial_days, default_limits, default_config,
+			created_at, updated_at)
 		VALUES ('certifai', 'CertifAI', '', 'public', true, 14, '{}', '{}', now(), now())`)
 	for pos, tenant := range []struct{ id, slug string }{{acme, "acme"}, {other, "other"}} {
 		exec(t, conn, insertTenant, tenant.id, tenant.slug)
-		exec(t, conn, `INSERT INTO catalog_requests (id, tenant_id, product_key, status, requested_by, decided_by, decided_at, created_at, updated_at)
+		exec(t, conn, `
+			INSERT INTO catalog_requests (id, tenant_id, product_key, status, requested_by, decided_by, decided_at,
+				created_at, updated_at)
 			VALUES ($1, $1, 'certifai', 'approved', 'u1', 'op', now(), now(), now())`, tenant.id)
-		exec(t, conn, `INSERT INTO entitlements (id, tenant_id, product_key, source, starts_at, limits, config, request_id, created_at, updated_at)
+		exec(t, conn, `
+			INSERT INTO entitlements (id, tenant_id, product_key, source, starts_at, limits, config, request_id,
+				created_at, updated_at)
 			VALUES ($1, $1, 'certifai', 'request', now(), '{}', '{}', $1, now(), now())`, tenant.id)
-		exec(t, conn, `INSERT INTO api_keys (id, tenant_id, name, environment, scopes, prefix, hash, disabled, version, created_by, created_at, updated_at)
-			VALUES ($1, $1, 'ci', 'live', '{}', 'bp_live_abcd', sha256($2), false, 1, 'u1', now(), now())`, tenant.id, []byte(tenant.slug))
-		exec(t, conn, `INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, action, area, crud, is_failure, is_anonymous, fields, created, received,
-			hash, prev_chain_hash, chain_hash) VALUES ($2, $1, $1, 1, $1, 'tenant.create', 'tenant', 'c', false, true, '{"k": "v"}', now(), now(),
-			sha256('a'), sha256('b'), sha256('c'))`, tenant.id, pos+1)
+		exec(t, conn, `
+			INSERT INTO api_keys (id, tenant_id, name, environment, scopes, prefix, hash, disabled, version, created_by,
+				created_at, updated_at)
+			VALUES ($1, $1, 'ci', 'live', '{}', 'bp_live_abcd', sha256($2), false, 1, 'u1', now(), now())`,
+			tenant.id, []byte(tenant.slug))
+		exec(t, conn, `
+			INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, action, area, crud, is_failure, is_anonymous,
+				fields, created, received, hash, prev_chain_hash, chain_hash)
+			VALUES ($2, $1, $1, 1, $1, 'tenant.create', 'tenant', 'c', false, true, '{"k": "v"}', now(), now(),
+				sha256('a'), sha256('b'), sha256('c'))`, tenant.id, pos+1)
 	}
 }
 

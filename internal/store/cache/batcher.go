@@ -10,39 +10,39 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
-// batcher merges what is asked for at the same time into few calls of load. Whoever asks gets what a call says that began after
-// they asked. A lone question is a call of its own, at once.
+// batcher merges what is asked for at the same time into few calls of load. A caller gets the answer of a call that
+// began after it asked. A single question with no call under way is a call of its own, at once.
 type batcher[K comparable, V any] struct {
 	load  func(ctx context.Context, keys []K) (map[K]V, error)
 	limit int // of calls at a time
 
 	mu      sync.Mutex
 	running int
-	next    *batch[K, V] // takes questions until its call begins; nil: none was asked
+	next    *batch[K, V] // collects questions until its call begins; nil: there are none
 }
 
 // batch is one call. What it found may be read when done is closed.
 type batch[K comparable, V any] struct {
-	ctx   context.Context // of who asked first; it does not end with them
+	ctx   context.Context // of the first caller; it does not end with theirs
 	keys  map[K]struct{}
 	done  chan struct{}
 	found map[K]V
 	err   error
 }
 
-// get returns when there is an answer or ctx ends. If the call fails, all who asked hear it.
+// get returns when there is an answer or ctx ends. If the call fails, all of its callers get the error.
 func (b *batcher[K, V]) get(ctx context.Context, key K) (none V, err error) {
 	joined := b.join(ctx, key)
 	select {
 	case <-joined.done:
 	case <-ctx.Done():
-		return none, waited(ctx)
+		return none, unanswered(ctx)
 	}
 	if joined.err != nil {
 		return none, joined.err
 	}
-	value, there := joined.found[key]
-	if !there {
+	value, exists := joined.found[key]
+	if !exists {
 		return none, registry.ErrNotFound
 	}
 	return value, nil
@@ -64,7 +64,7 @@ func (b *batcher[K, V]) join(ctx context.Context, key K) *batch[K, V] {
 	return joined
 }
 
-// run makes one call after the other until nobody has asked meanwhile.
+// run makes one call after the other until no question has come meanwhile.
 func (b *batcher[K, V]) run(now *batch[K, V]) {
 	for now != nil {
 		now.found, now.err = b.call(now)
@@ -84,7 +84,7 @@ func (b *batcher[K, V]) take() *batch[K, V] {
 	return now
 }
 
-// call makes an error of a panic: there is nobody above it who would, and others wait.
+// call returns a panic as an error: it runs in a goroutine of its own, and callers wait for it.
 func (b *batcher[K, V]) call(now *batch[K, V]) (found map[K]V, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {

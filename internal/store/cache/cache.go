@@ -1,29 +1,33 @@
-// Package cache keeps what verify and by-slug read from a registry.Store, so that asking again costs no statement. Only data is
-// kept, never a verdict, so what the clock decides is exact.
+// Package cache caches what verify and by-slug read from a registry.Store, so that a repeated read costs no statement.
+// Only data is cached, never a verdict, so what the clock decides is exact.
 //
-// # What is never answered
+// # Guarantees
 //
-// An answer that is older than a change, to somebody who asks after that change was answered by this process: from before the
-// commit until the change has ended, whatever its outcome, everything it touched is read from the store; what was read before is dead.
+// A caller that asks after a change was answered by this process never gets an answer older than that change: from
+// before the commit until the change has ended, whatever its outcome, everything it invalidates is read from the store,
+// and what was cached before is invalid.
 //
-// An answer that is older than a change that another process made, later than the lease after it. An Invalidator's calls come from
-// whoever hears the others (see postgres.Store.Listen). As long as it has renewed the lease within Options.Lease, everything that was
-// committed before the instant given was heard; when it has not, everything is read from the store.
+// A change that another process made is answered within the lease. The calls of Invalidate, Flush and Renew come from
+// the listener that receives the changes of other processes (see postgres.Store.Listen). While the lease runs,
+// everything that was committed before the instant of its last renewal has been received; otherwise everything is read
+// from the store.
 //
-// # How
+// # Mechanism
 //
-// Nothing is looked up to be invalidated. A clock counts invalidations; each thing that can change has a mark, which is the clock's
-// reading when it last did, in one of 65,536 places that it shares with others. What is kept knows what it depends on, and the
-// clock's reading before its statement was sent: it is good if none of the marks is later. So a load during which something was
-// invalidated is dead on arrival, also when it did not know yet what it would depend on; a tenant with ten thousand keys is one
-// mark; and a neighbour in one place is merely read again.
+// To invalidate looks up no entry. A clock counts invalidations. Each thing that can change has a version, which is the
+// clock's reading when it last did, in one of 65,536 slots that it shares with others. An entry holds the slots of its
+// dependencies and the clock's reading before its statement was sent: it is valid if none of their versions is later.
+// So a load during which something was invalidated is invalid on arrival, also when it did not know yet what it would
+// depend on; a tenant with ten thousand keys is one version; and an entry that merely shares a slot is read again.
 //
-// Misses are merged. Those that come while statements are under way wait for the next one, and join it only until it is sent.
+// Misses are merged. Those that come while statements are under way wait for the next statement, and join it only until
+// it is sent.
 //
-// Keys point to what they have alike: one copy of their tenant with its entitlements to a product, and one of their scopes.
+// Keys share what is equal: one copy of their tenant with its entitlements to a product, and one of their terms.
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,16 +38,17 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
-// Options are what a Store can be told; every zero value has a default.
+// Options configure a Store; every zero value has a default.
 type Options struct {
-	// Off: nothing is kept. Misses are still merged, and changes published, for others may keep what they read.
+	// Off: nothing is cached. Misses are still merged.
 	Off bool
-	// Lease is for how long after its renewal what is kept may be answered. 0: for ever, for a store that nobody else writes to.
+	// Lease is for how long after its renewal entries may be answered. 0: permanently, for a store that no other
+	// process writes to.
 	Lease time.Duration
-	Keys  int // answers about keys that are kept at most; 1,000,000
-	Slugs int // answers about slugs that are kept at most; 100,000
-	// Unknown is how many answers that there is no such key, and as many that there is no such tenant, are kept at most; 10,000. They
-	// have a place of their own, so that they cannot push out the others.
+	Keys  int // entries of keys at most; 1,000,000
+	Slugs int // entries of slugs at most; 100,000
+	// Unknown is how many entries say that there is no such key, and as many that there is no such tenant, at most;
+	// 10,000. They are bounded apart, so that they cannot evict the others.
 	Unknown int
 }
 
@@ -51,119 +56,116 @@ const (
 	defaultKeys    = 1_000_000
 	defaultSlugs   = 100_000
 	defaultUnknown = 10_000
-	// keep is for how long anything is kept: rows that are changed by hand, in SQL, tell nobody. A million keys that are asked for again
-	// and again are as many loads in that time.
-	keep = 10 * time.Minute
-	// statements is how many are under way for misses of one kind at a time; what comes meanwhile goes together into the next one.
-	statements = 2
+	// maxEntryAge bounds the age of an entry: rows that are changed by SQL publish nothing. A million keys that are
+	// asked for again and again are as many loads in that time.
+	maxEntryAge = 10 * time.Minute
+	// maxStatements is how many statements are under way for misses of one kind; what is asked for meanwhile joins the
+	// next one.
+	maxStatements = 2
 )
 
 func (o Options) withDefaults() Options {
-	for value, otherwise := range map[*int]int{&o.Keys: defaultKeys, &o.Slugs: defaultSlugs, &o.Unknown: defaultUnknown} {
-		if *value == 0 {
-			*value = otherwise
-		}
-	}
+	o.Keys, o.Slugs = cmp.Or(o.Keys, defaultKeys), cmp.Or(o.Slugs, defaultSlugs)
+	o.Unknown = cmp.Or(o.Unknown, defaultUnknown)
 	return o
 }
 
-// Store is a registry.Store that keeps what KeyFacts and TenantBySlug return. What is reached from their answers through maps, slices
-// and pointers is shared: it is for reading only. It is safe for concurrent use.
+// Store is a registry.Store and a registry.Lookup, which it answers from the cache. It is safe for concurrent use.
 type Store struct {
 	registry.Store
 	validity *validity
-	keys     *shelf[registry.KeyLookup, registry.KeyFacts]
-	slugs    *shelf[string, registry.Tenant]
+	keys     *entries[registry.KeyLookup, registry.KeyFacts]
+	slugs    *entries[string, registry.Tenant]
 }
 
-var _ registry.Store = (*Store)(nil)
+var (
+	_ registry.Store  = (*Store)(nil)
+	_ registry.Lookup = (*Store)(nil)
+)
 
-// New puts a cache in front of a store. All changes of this process must go through it.
+// New puts a cache in front of a store. All changes of this process must go through it, and must publish what they
+// invalidate.
 func New(inner registry.Store, o Options) *Store {
 	o = o.withDefaults()
 	v := newValidity(o)
 	return &Store{
 		Store:    inner,
 		validity: v,
-		keys: newShelf(v, o.Keys, o.Unknown, source[registry.KeyLookup, registry.KeyFacts]{
-			load: newSharing(inner, o.Slugs).load, needs: keyNeeds, needsIfAbsent: unknownKeyNeeds, own: ownLookup,
+		keys: newEntries(v, o.Keys, o.Unknown, source[registry.KeyLookup, registry.KeyFacts]{
+			load: newInterningLoader(inner, o.Slugs).load, dependencies: keyDependencies,
+			dependenciesIfMissing: unknownKeyDependencies, clone: cloneLookup,
 		}),
-		slugs: newShelf(v, o.Slugs, o.Unknown, source[string, registry.Tenant]{
-			load: inner.ManyTenantsBySlug, needs: slugNeeds, needsIfAbsent: unknownSlugNeeds, own: strings.Clone,
+		slugs: newEntries(v, o.Slugs, o.Unknown, source[string, registry.Tenant]{
+			load: inner.GetTenantsBySlug, dependencies: slugDependencies,
+			dependenciesIfMissing: unknownSlugDependencies,
+			clone:                 strings.Clone,
 		}),
 	}
 }
 
-// KeyFacts implements registry.APIKeyReader.
-func (s *Store) KeyFacts(ctx context.Context, hash registry.Hash, product string) (registry.KeyFacts, error) {
-	facts, err := s.keys.get(ctx, registry.KeyLookup{Hash: hash, Product: product})
-	if errors.Is(err, errPass) {
-		return s.Store.KeyFacts(ctx, hash, product)
+// KeyFacts implements registry.Lookup.
+func (s *Store) KeyFacts(ctx context.Context, l registry.KeyLookup, o registry.ReadOptions) (registry.KeyFacts, error) {
+	facts, err := s.keys.get(ctx, l, o)
+	if errors.Is(err, errNotShareable) {
+		return registry.GetKeyFacts(ctx, s.Store, l)
 	}
 	return facts, err
 }
 
-// TenantBySlug implements registry.TenantReader.
-func (s *Store) TenantBySlug(ctx context.Context, slug string) (registry.Tenant, error) {
-	t, err := s.slugs.get(ctx, slug)
-	if errors.Is(err, errPass) {
-		return s.Store.TenantBySlug(ctx, slug)
+// TenantBySlug implements registry.Lookup.
+func (s *Store) TenantBySlug(ctx context.Context, slug string, o registry.ReadOptions) (registry.Tenant, error) {
+	t, err := s.slugs.get(ctx, slug, o)
+	if errors.Is(err, errNotShareable) {
+		return registry.GetTenantBySlug(ctx, s.Store, slug)
 	}
 	return t, err
-}
-
-// Touch implements postgres.Invalidator: what is named was changed by somebody.
-func (s *Store) Touch(touched registry.Touched) {
-	if touched.All {
-		s.validity.flush()
-		return
-	}
-	s.validity.touch(s.validity.placesOf(touched))
 }
 
 // Flush implements postgres.Invalidator: anything may have been changed.
 func (s *Store) Flush() { s.validity.flush() }
 
-// Renew implements postgres.Invalidator: all that was committed before sent has been heard. The lease runs from then.
+// Renew implements postgres.Invalidator: everything that was committed before sent has been received. The lease runs
+// from then.
 func (s *Store) Renew(sent time.Time) { s.validity.renew(sent) }
 
-// Keeping tells whether answers come from what is kept: the lease runs, and the cache is on.
-func (s *Store) Keeping() bool { return s.validity.keeping(s.validity.now()) }
+// LeaseValid reports whether entries are answered: the lease runs, and the cache is on.
+func (s *Store) LeaseValid() bool { return s.validity.leaseValid(s.validity.now()) }
 
-// keyNeeds is what a key's facts depend on: the key, its tenant with all that it is entitled to, and the product in question.
-func keyNeeds(v *validity, lookup registry.KeyLookup, f registry.KeyFacts) needs {
-	key := v.placeOfID(f.Key.ID)
-	all := needs{key, v.placeOfID(f.Tenant.ID), key, key}
+// keyDependencies is what a key's facts depend on: the key, its tenant with all that it is entitled to, and the product
+// in question.
+func keyDependencies(v *validity, lookup registry.KeyLookup, f registry.KeyFacts) dependencies {
+	key := v.slotOfID(f.Key.ID)
+	all := dependencies{key, v.slotOfID(f.Tenant.ID), key, key}
 	for i, product := range []string{lookup.Product, f.Key.Product} {
 		if product != "" {
-			all[2+i] = v.placeOfText(product)
+			all[2+i] = v.slotOfText(product)
 		}
 	}
 	return all
 }
 
-func unknownKeyNeeds(v *validity, lookup registry.KeyLookup) needs {
-	p := v.placeOfHash(lookup.Hash)
-	return needs{p, p, p, p}
+func unknownKeyDependencies(v *validity, lookup registry.KeyLookup) dependencies {
+	p := v.slotOfHash(lookup.Hash)
+	return dependencies{p, p, p, p}
 }
 
-func slugNeeds(v *validity, slug string, t registry.Tenant) needs {
-	p, id := v.placeOfText(slug), v.placeOfID(t.ID)
-	return needs{p, id, id, id}
+func slugDependencies(v *validity, slug string, t registry.Tenant) dependencies {
+	p, id := v.slotOfText(slug), v.slotOfID(t.ID)
+	return dependencies{p, id, id, id}
 }
 
-func unknownSlugNeeds(v *validity, slug string) needs {
-	p := v.placeOfText(slug)
-	return needs{p, p, p, p}
+func unknownSlugDependencies(v *validity, slug string) dependencies {
+	p := v.slotOfText(slug)
+	return dependencies{p, p, p, p}
 }
 
-// plain tells a text that no store refuses: one that is refused must not spoil the statement of others.
-func plain(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
+// shareable reports whether no store refuses a text: one that is refused would fail a statement that others share.
+func shareable(text string) bool { return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0 }
 
-// errPass says that a question is not one for a shared statement.
-var errPass = errors.New("cache: ask the store")
+// errNotShareable: the question cannot join a shared statement.
+var errNotShareable = errors.New("cache: ask the store")
 
-// waited is what somebody hears whose context ended before the answer came.
-func waited(ctx context.Context) error {
+// unanswered is the error of a caller whose context ended before the answer came.
+func unanswered(ctx context.Context) error {
 	return fmt.Errorf("%w: waited for a statement: %w", registry.ErrUnavailable, ctx.Err())
 }

@@ -1,7 +1,6 @@
 package cache_test
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/breakpilot/tenant-registry/internal/apikey"
+
 	"github.com/anishathalye/porcupine"
 	"github.com/google/uuid"
 
@@ -17,9 +18,10 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/store/cache"
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+	"github.com/breakpilot/tenant-registry/internal/store/storetest"
 )
 
-var operations = flag.Int("operations", 6000, "how many operations TestLinearizable looks at in all")
+var operations = flag.Int("operations", 6000, "how many operations TestLinearizable checks in all")
 
 const (
 	clients     = 6   // at once, on one subject
@@ -29,7 +31,7 @@ const (
 	checkWithin = 2 * time.Minute
 )
 
-// state is what there is to know of a subject, which is one key and its tenant.
+// state is the state of a subject, which is one key and its tenant.
 type state struct{ created, revoked, frozen bool }
 
 // operation is a write of some of that, or a read of all (verify) or of the tenant alone (by slug).
@@ -38,7 +40,7 @@ type operation struct {
 	on   bool // what revoke and freeze set
 }
 
-// model is a subject as a single place that everybody writes and reads one after the other.
+// model is a subject as a single value that all clients write and read one after the other.
 var model = porcupine.Model{
 	Init: func() any { return state{} },
 	Step: func(before, in, out any) (bool, any) {
@@ -71,43 +73,40 @@ func step(s state, in operation, out state) (fits bool, after state) {
 
 // setups are one or two replicas, in whose histories there must be no violation, or must be one.
 var setups = map[string]struct {
-	open     func(*testing.T) (writes, reads []registry.Store)
-	ctx      func(context.Context) context.Context
+	open     func(*testing.T) (writes []registry.Store, reads []*cache.Store)
+	read     func() registry.ReadOptions
 	violates bool
 }{
-	"one replica, in memory": {func(*testing.T) (writes, reads []registry.Store) {
-		one := []registry.Store{cache.New(memory.New(), cache.Options{Keys: 3, Slugs: 3, Unknown: 3})} // much is read again
-		return one, one
+	"one replica, in memory": {func(*testing.T) (writes []registry.Store, reads []*cache.Store) {
+		one := cache.New(memory.New(), cache.Options{Keys: 3, Slugs: 3, Unknown: 3}) // much is read again
+		return []registry.Store{one}, []*cache.Store{one}
 	}, sometimesFresh, false},
-	"one replica, on Postgres": {func(t *testing.T) (writes, reads []registry.Store) {
-		one := []registry.Store{cache.New(openStore(t, postgrestest.New(t)), cache.Options{})}
-		return one, one
+	"one replica, on Postgres": {func(t *testing.T) (writes []registry.Store, reads []*cache.Store) {
+		one := cache.New(openStore(t, postgrestest.New(t)), cache.Options{})
+		return []registry.Store{one}, []*cache.Store{one}
 	}, sometimesFresh, false},
-	"two replicas, with no-cache":             {twoReplicas, registry.WithoutCache, false},
-	"control: two replicas, without no-cache": {twoReplicas, neverFresh, true},
-	"control: a cache that is told nothing": {func(*testing.T) (writes, reads []registry.Store) {
+	"two replicas, fresh reads":           {twoReplicas, alwaysFresh, false},
+	"control: two replicas, cached reads": {twoReplicas, neverFresh, true},
+	"control: a cache without invalidations": {func(*testing.T) (writes []registry.Store, reads []*cache.Store) {
 		inner := memory.New()
-		return []registry.Store{inner}, []registry.Store{cache.New(inner, cache.Options{})}
+		return []registry.Store{inner}, []*cache.Store{cache.New(inner, cache.Options{})}
 	}, neverFresh, true},
 }
 
-func twoReplicas(t *testing.T) (writes, reads []registry.Store) {
+func twoReplicas(t *testing.T) (writes []registry.Store, reads []*cache.Store) {
 	dsn := postgrestest.New(t)
-	two := []registry.Store{listening(t, dsn), listening(t, dsn)}
-	return two, two
+	one, other := listening(t, dsn), listening(t, dsn)
+	return []registry.Store{one, other}, []*cache.Store{one, other}
 }
 
-func neverFresh(ctx context.Context) context.Context { return ctx }
+func neverFresh() registry.ReadOptions { return registry.ReadOptions{} }
 
-func sometimesFresh(ctx context.Context) context.Context {
-	if rand.N(8) == 0 {
-		return registry.WithoutCache(ctx)
-	}
-	return ctx
-}
+func alwaysFresh() registry.ReadOptions { return registry.ReadOptions{Fresh: true} }
 
-// TestLinearizable: what is written and read at the same time, through one cache, or through two with no-cache, is as if it were done
-// one after the other; controls: two without no-cache, and a cache that is told nothing.
+func sometimesFresh() registry.ReadOptions { return registry.ReadOptions{Fresh: rand.N(8) == 0} }
+
+// TestLinearizable: what is written and read at the same time, through one cache, or through two with fresh reads, is
+// as if it were done one after the other; controls: two with cached reads, and a cache without invalidations.
 func TestLinearizable(t *testing.T) {
 	t.Parallel()
 	for name, c := range setups {
@@ -118,7 +117,7 @@ func TestLinearizable(t *testing.T) {
 			if c.violates {
 				share = 2000
 			}
-			histories := runHistories(t, writes, reads, c.ctx, share/perHistory+1)
+			histories := runHistories(t, writes, reads, c.read, share/perHistory+1)
 			violations := 0
 			for _, h := range histories {
 				switch porcupine.CheckOperationsTimeout(model, h, checkWithin) {
@@ -136,22 +135,24 @@ func TestLinearizable(t *testing.T) {
 	}
 }
 
-// listening is a replica that hears of changes.
-func listening(t *testing.T, dsn string) registry.Store {
+// listening is a replica that receives the changes of others.
+func listening(t *testing.T, dsn string) *cache.Store {
 	t.Helper()
 	store := openStore(t, dsn)
-	kept := cache.New(store, cache.Options{Lease: time.Second})
-	must(t, store.Listen("", kept))
-	for over := time.Now().Add(patience); !kept.Keeping(); {
+	cached := cache.New(store, cache.Options{Lease: time.Second})
+	must(t, store.Listen("", cached))
+	for over := time.Now().Add(patience); !cached.LeaseValid(); {
 		if time.Now().After(over) {
-			t.Fatal("it hears nothing")
+			t.Fatal("it receives nothing")
 		}
 		<-time.After(time.Millisecond)
 	}
-	return kept
+	return cached
 }
 
-func runHistories(t *testing.T, writes, reads []registry.Store, ctx func(context.Context) context.Context, n int) [][]porcupine.Operation {
+func runHistories(
+	t *testing.T, writes []registry.Store, reads []*cache.Store, read func() registry.ReadOptions, n int,
+) [][]porcupine.Operation {
 	t.Helper()
 	histories := make([][]porcupine.Operation, n)
 	next := make(chan int)
@@ -159,7 +160,7 @@ func runHistories(t *testing.T, writes, reads []registry.Store, ctx func(context
 	for range subjects {
 		running.Go(func() {
 			for i := range next {
-				s := &subject{T: t, writes: writes, reads: reads, ctx: ctx, began: time.Now()}
+				s := &subject{T: t, writes: writes, reads: reads, read: read, began: time.Now()}
 				histories[i] = s.history(fmt.Sprintf("tenant-%d", i))
 			}
 		})
@@ -175,25 +176,31 @@ func runHistories(t *testing.T, writes, reads []registry.Store, ctx func(context
 // subject is one tenant and its key, and what is done to them.
 type subject struct {
 	*testing.T
-	writes, reads []registry.Store
-	ctx           func(context.Context) context.Context
-	began         time.Time
-	tenant        registry.Tenant
-	key           registry.APIKey
+	writes []registry.Store
+	reads  []*cache.Store
+	read   func() registry.ReadOptions
+	began  time.Time
+	tenant registry.Tenant
+	key    registry.APIKey
 }
 
 func (s *subject) history(slug string) []porcupine.Operation {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	s.tenant = registry.Tenant{
-		ID: uuid.Must(uuid.NewV7()), Slug: slug, Name: "n", Status: registry.StatusActive, Metadata: map[string]string{}, Version: 1,
+		ID: uuid.Must(uuid.NewV7()), Slug: slug, Name: "n", Status: registry.StatusActive,
+		Metadata: map[string]string{}, Version: 1,
 		CreatedAt: now, UpdatedAt: now,
 	}
 	id := uuid.Must(uuid.NewV7())
 	s.key = registry.APIKey{
-		ID: id, TenantID: s.tenant.ID, Name: "n", Environment: registry.Live, Scopes: []string{}, Prefix: "bp_live_abcd",
-		Hash: registry.Hash(append(id[:], id[:]...)), CreatedBy: "tester", CreatedAt: now, UpdatedAt: now, Version: 1,
+		ID: id, TenantID: s.tenant.ID, Name: "n", Environment: apikey.Live, Scopes: []string{}, Prefix: "bp_live_abcd",
+		Hash: apikey.Hash(append(id[:], id[:]...)), CreatedBy: "tester", CreatedAt: now, UpdatedAt: now, Version: 1,
 	}
-	s.check(s.writes[0].Tx(s.Context(), func(tx registry.Tx) error { return tx.InsertTenant(s.Context(), s.tenant) }))
+	s.check(
+		storetest.Change(
+			s.Context(), s.writes[0], func(tx registry.Tx) error { return tx.InsertTenant(s.Context(), s.tenant) },
+		),
+	)
 	var (
 		mu   sync.Mutex
 		done []porcupine.Operation
@@ -211,7 +218,13 @@ func (s *subject) history(slug string) []porcupine.Operation {
 				}
 				call := time.Since(s.began)
 				out := s.do(in)
-				op := porcupine.Operation{ClientId: client, Input: in, Call: int64(call), Output: out, Return: int64(time.Since(s.began))}
+				op := porcupine.Operation{
+					ClientId: client,
+					Input:    in,
+					Call:     int64(call),
+					Output:   out,
+					Return:   int64(time.Since(s.began)),
+				}
 				mu.Lock()
 				done = append(done, op)
 				mu.Unlock()
@@ -224,29 +237,31 @@ func (s *subject) history(slug string) []porcupine.Operation {
 
 func (s *subject) do(in operation) (out state) {
 	write, read := s.writes[rand.N(len(s.writes))], s.reads[rand.N(len(s.reads))]
-	ctx := s.ctx(s.Context())
+	ctx := s.Context()
 	switch in.name {
 	case "create":
-		s.check(write.Tx(ctx, func(tx registry.Tx) error { return tx.InsertAPIKey(ctx, s.key) }))
+		s.check(storetest.Change(ctx, write, func(tx registry.Tx) error { return tx.InsertAPIKey(ctx, s.key) }))
 	case "revoke":
 		k := s.key
 		if in.on {
 			k.RevokedAt, k.RevokedBy = &k.CreatedAt, "tester"
 		}
-		out.created = s.found(write.Tx(ctx, func(tx registry.Tx) error { return tx.UpdateAPIKey(ctx, k) }))
+		out.created = s.found(
+			storetest.Change(ctx, write, func(tx registry.Tx) error { return tx.UpdateAPIKey(ctx, k) }),
+		)
 	case "freeze":
 		frozen := s.tenant
 		if in.on {
 			frozen.Status = registry.StatusFrozen
 		}
-		s.check(write.Tx(ctx, func(tx registry.Tx) error { return tx.UpdateTenant(ctx, frozen) }))
+		s.check(storetest.Change(ctx, write, func(tx registry.Tx) error { return tx.UpdateTenant(ctx, frozen) }))
 	case "verify":
-		f, err := read.KeyFacts(ctx, s.key.Hash, "")
+		f, err := read.KeyFacts(ctx, registry.KeyLookup{Hash: s.key.Hash}, s.read())
 		if s.found(err) {
 			out = state{true, f.Key.RevokedAt != nil, f.Tenant.Status == registry.StatusFrozen}
 		}
 	case "by slug":
-		tenant, err := read.TenantBySlug(ctx, s.tenant.Slug)
+		tenant, err := read.TenantBySlug(ctx, s.tenant.Slug, s.read())
 		s.check(err)
 		out.frozen = tenant.Status == registry.StatusFrozen
 	}

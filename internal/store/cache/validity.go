@@ -7,49 +7,51 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/breakpilot/tenant-registry/internal/apikey"
+
 	"github.com/google/uuid"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
-// place is where the mark of a thing is. Things share places; each process has its own distribution.
-type place uint16
+// slot is where the version of a thing is. Things share slots; each process distributes them its own way.
+type slot uint16
 
-// needs are the places of what an answer depends on; one that is not needed repeats another.
-type needs [4]place
+// dependencies are the slots of what an answer depends on; one that is not needed repeats another.
+type dependencies [4]slot
 
 const (
-	places = 1 << 16
-	// change is what a mark has for each change that is under way: more than the clock ever reads.
-	change = 1 << 48
+	slots = 1 << 16
+	// pendingChange is what a version has for each change that is under way: more than the clock ever reads.
+	pendingChange = 1 << 48
 )
 
-// stamp says for how long an answer may be given.
-type stamp struct {
-	at    uint64        // the clock before the statement was sent
-	until time.Duration // since the validity began
-	needs needs
+// validityStamp is what decides for how long an entry may be answered.
+type validityStamp struct {
+	at           uint64        // the clock before the statement was sent
+	until        time.Duration // since the validity began
+	dependencies dependencies
 }
 
-// validity decides whether an answer that is kept may be given.
+// validity decides whether an entry may be answered.
 type validity struct {
 	off   bool
-	lease time.Duration // 0: for ever
+	lease time.Duration // 0: permanent
 	began time.Time
 	seed  maphash.Seed
 
-	leased atomic.Int64 // until when, since began
-	clock  atomic.Uint64
-	floor  atomic.Uint64 // the clock at the last flush
+	leaseEnd atomic.Int64 // since began
+	clock    atomic.Uint64
+	floor    atomic.Uint64 // the version of everything
 
-	mu    sync.Mutex // of whoever writes marks
-	marks [places]atomic.Uint64
+	mu       sync.Mutex // guards writes of versions
+	versions [slots]atomic.Uint64
 }
 
 func newValidity(o Options) *validity {
 	v := &validity{off: o.Off, lease: o.Lease, began: time.Now(), seed: maphash.MakeSeed()}
 	if o.Lease == 0 {
-		v.leased.Store(math.MaxInt64)
+		v.leaseEnd.Store(math.MaxInt64)
 	}
 	return v
 }
@@ -57,73 +59,79 @@ func newValidity(o Options) *validity {
 // now is on the monotonic clock.
 func (v *validity) now() time.Duration { return time.Since(v.began) }
 
-func (v *validity) keeping(now time.Duration) bool {
-	return !v.off && int64(now) < v.leased.Load()
+func (v *validity) leaseValid(now time.Duration) bool {
+	return !v.off && int64(now) < v.leaseEnd.Load()
 }
 
-func (v *validity) good(s *stamp, now time.Duration) bool {
+func (v *validity) valid(s *validityStamp, now time.Duration) bool {
 	return now < s.until && s.at >= v.floor.Load() &&
-		s.at >= v.marks[s.needs[0]].Load() && s.at >= v.marks[s.needs[1]].Load() &&
-		s.at >= v.marks[s.needs[2]].Load() && s.at >= v.marks[s.needs[3]].Load()
+		s.at >= v.versions[s.dependencies[0]].Load() && s.at >= v.versions[s.dependencies[1]].Load() &&
+		s.at >= v.versions[s.dependencies[2]].Load() && s.at >= v.versions[s.dependencies[3]].Load()
 }
 
 // renew never shortens the lease.
 func (v *validity) renew(sent time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if until := int64(sent.Sub(v.began) + v.lease); v.lease > 0 && until > v.leased.Load() {
-		v.leased.Store(until)
+	if until := int64(sent.Sub(v.began) + v.lease); v.lease > 0 && until > v.leaseEnd.Load() {
+		v.leaseEnd.Store(until)
 	}
 }
 
-func (v *validity) flush() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.floor.Store(v.clock.Add(1))
+func (v *validity) flush() { v.invalidate(changes{all: true}) }
+
+// changes are what a change may have altered.
+type changes struct {
+	all   bool // everything
+	slots []slot
 }
 
-// touch makes everything that was asked for until now, and depends on one of these, bad.
-func (v *validity) touch(touched []place) { v.mark(touched, 0) }
+// invalidate makes everything that was asked for until now, and depends on one of these, invalid.
+func (v *validity) invalidate(c changes) { v.bump(c, 0) }
 
-// hold is touch, and nothing that depends on one of these is good until release.
-func (v *validity) hold(touched []place) { v.mark(touched, 1) }
+// hold is invalidate, and nothing that depends on one of these is valid until release.
+func (v *validity) hold(c changes) { v.bump(c, 1) }
 
-// release ends a hold of the same places; what was asked for meanwhile is bad, too.
-func (v *validity) release(touched []place) { v.mark(touched, -1) }
+// release ends a hold of the same changes; what was asked for meanwhile is invalid, too.
+func (v *validity) release(c changes) { v.bump(c, -1) }
 
-func (v *validity) mark(touched []place, changes int64) {
-	if len(touched) == 0 {
-		return
-	}
+func (v *validity) bump(c changes, pending int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	clock := v.clock.Add(1)
-	for _, p := range touched {
-		underWay := int64(v.marks[p].Load()/change) + changes
-		v.marks[p].Store(uint64(underWay)*change + clock)
+	set := func(version *atomic.Uint64) {
+		underWay := int64(version.Load()/pendingChange) + pending
+		version.Store(uint64(underWay)*pendingChange + clock)
+	}
+	if c.all {
+		set(&v.floor)
+	}
+	for _, at := range c.slots {
+		set(&v.versions[at])
 	}
 }
 
-func (v *validity) placesOf(t registry.Touched) []place {
-	list := make([]place, 0, len(t.Tenants)+len(t.Keys)+len(t.Hashes)+len(t.Products)+len(t.Slugs))
-	for _, ids := range [][]uuid.UUID{t.Tenants, t.Keys} {
+// changesOf are the slots of what an invalidation names.
+func (v *validity) changesOf(i registry.Invalidation) changes {
+	list := make([]slot, 0, len(i.Tenants)+len(i.Keys)+len(i.Hashes)+len(i.Products)+len(i.Slugs))
+	for _, ids := range [][]uuid.UUID{i.Tenants, i.Keys} {
 		for _, id := range ids {
-			list = append(list, v.placeOfID(id))
+			list = append(list, v.slotOfID(id))
 		}
 	}
-	for _, hash := range t.Hashes {
-		list = append(list, v.placeOfHash(hash))
+	for _, hash := range i.Hashes {
+		list = append(list, v.slotOfHash(hash))
 	}
-	for _, texts := range [][]string{t.Products, t.Slugs} {
+	for _, texts := range [][]string{i.Products, i.Slugs} {
 		for _, text := range texts {
-			list = append(list, v.placeOfText(text))
+			list = append(list, v.slotOfText(text))
 		}
 	}
-	return list
+	return changes{i.All, list}
 }
 
-func (v *validity) placeOfID(id uuid.UUID) place { return place(maphash.Bytes(v.seed, id[:])) }
+func (v *validity) slotOfID(id uuid.UUID) slot { return slot(maphash.Bytes(v.seed, id[:])) }
 
-func (v *validity) placeOfHash(h registry.Hash) place { return place(maphash.Bytes(v.seed, h[:])) }
+func (v *validity) slotOfHash(h apikey.Hash) slot { return slot(maphash.Bytes(v.seed, h[:])) }
 
-func (v *validity) placeOfText(text string) place { return place(maphash.String(v.seed, text)) }
+func (v *validity) slotOfText(text string) slot { return slot(maphash.String(v.seed, text)) }

@@ -4,11 +4,11 @@ import "slices"
 
 // row is one row of a table. Only the holder of the writer slot has pending values.
 type row[T any] struct {
-	committed *T // what everybody sees; nil: nothing yet
+	committed *T // what other readers see; nil: nothing yet
 	pending   *T // what the writing transaction sees instead; nil: the same
 }
 
-// seen is the row as the writing transaction (own) or as everybody else sees it; nil: there is none.
+// seen is the row as the writing transaction (own) or as other readers see it; nil: they see none.
 func (r *row[T]) seen(own bool) *T {
 	if own {
 		return r.newest()
@@ -35,7 +35,7 @@ func find[K comparable, T any](index map[K]*row[T], key K, own bool) *T {
 func set[T any](t *tx, r *row[T], value T) {
 	before := r.pending
 	r.pending = &value
-	t.note(func() {
+	t.record(func() {
 		if r.pending != nil {
 			r.committed, r.pending = r.pending, nil
 		}
@@ -45,10 +45,10 @@ func set[T any](t *tx, r *row[T], value T) {
 // add enters a row in a unique index, under a key that is not there.
 func add[K comparable, V any](t *tx, index map[K]V, key K, v V) {
 	index[key] = v
-	t.note(func() {}, func() { delete(index, key) })
+	t.record(func() {}, func() { delete(index, key) })
 }
 
-// list is an ordered index of rows. Their order never changes, and a place is held by one row.
+// list is an ordered index of rows. Their order never changes, and no two rows are equal in it.
 type list[T any] struct {
 	rows  []*row[T]
 	order func(a, b *T) int
@@ -56,25 +56,25 @@ type list[T any] struct {
 
 // insert enters a row that has its value.
 func (l *list[T]) insert(t *tx, r *row[T]) {
-	l.rows = slices.Insert(l.rows, l.place(r.newest()), r)
-	t.note(func() {}, func() {
-		at := l.place(r.newest())
+	l.rows = slices.Insert(l.rows, l.search(r.newest()), r)
+	t.record(func() {}, func() {
+		at := l.search(r.newest())
 		l.rows = slices.Delete(l.rows, at, at+1)
 	})
 }
 
-// place is the index of the first row that does not come before v.
-func (l *list[T]) place(v *T) int {
+// search returns the index of the first row that does not come before v.
+func (l *list[T]) search(v *T) int {
 	at, _ := slices.BinarySearchFunc(l.rows, v, func(r *row[T], v *T) int { return l.order(r.newest(), v) })
 	return at
 }
 
-// has tells whether v's place is taken.
+// has reports whether there is a row that equals v in the order.
 func (l *list[T]) has(v *T) bool {
 	if l == nil {
 		return false
 	}
-	at := l.place(v)
+	at := l.search(v)
 	return at < len(l.rows) && l.order(l.rows[at].newest(), v) == 0
 }
 

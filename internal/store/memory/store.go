@@ -1,12 +1,13 @@
 // Package memory is a registry.Store that lives and ends with the process.
 //
-// One transaction at a time writes. A transaction takes that writer slot at its first lock or write and keeps it to its end;
-// until then it only reads what is committed, and stands in nobody's way. Writes go into the tables at once, beside the
-// committed values, and are noted in the transaction's log: a commit makes them the committed values, a rollback takes them
-// out again, and either costs what was written, not what is stored. Everybody else reads the committed values meanwhile and
-// waits for no transaction.
+// One transaction at a time writes. A transaction takes the writer slot at its first lock or write and holds it to its
+// end; until then it only reads what is committed, and blocks no other. Writes go into the tables at once, beside the
+// committed values, and are recorded in the transaction's log: a commit makes them the committed values, a rollback
+// removes them, and either costs what was written, not what is stored. Other readers see the committed values meanwhile
+// and wait for no transaction.
 //
-// What Postgres keeps by constraints is kept here by the same rules: unique columns, parents, checks, texts without NUL.
+// The constraints of the Postgres schema are enforced here by the same rules: unique columns, parents, checks, texts
+// without NUL.
 package memory
 
 import (
@@ -17,7 +18,7 @@ import (
 
 // Store is a registry.Store in memory. It is safe for concurrent use.
 //
-// A Tx that is begun inside another one and writes waits for it, so for ever unless its context ends.
+// A Tx that is begun inside another one and writes waits for it, until its context ends.
 type Store struct {
 	reader
 }
@@ -37,7 +38,7 @@ func (s *Store) Ping(ctx context.Context) (registry.StoreStatus, error) {
 	return registry.StoreStatus{Store: "memory"}, nil
 }
 
-// Tx runs fn in one transaction, once. It is rolled back too if fn panics, or if ctx has ended by the end of fn.
+// Tx runs fn one time, in one transaction. It is rolled back too if fn panics, or if ctx has ended by the end of fn.
 func (s *Store) Tx(ctx context.Context, fn func(registry.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -15,7 +15,7 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, open, storetest.Options{OneWriter: true})
 }
 
-// TestCompare shows that two stores in memory cannot be told apart, which is what Compare needs to be of use for others.
+// TestCompare shows that two stores in memory answer alike, without which Compare would show nothing of other stores.
 func TestCompare(t *testing.T) {
 	t.Parallel()
 	storetest.Compare(t, open, open)

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/breakpilot/tenant-registry/internal/apikey"
+	"github.com/breakpilot/tenant-registry/internal/audit"
+
 	"github.com/google/uuid"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
@@ -25,17 +28,11 @@ type tables struct {
 	requests     map[uuid.UUID]*row[registry.CatalogRequest]
 	entitlements map[uuid.UUID]*row[registry.Entitlement]
 	keys         map[uuid.UUID]*row[registry.APIKey]
-	hashes       map[registry.Hash]*row[registry.APIKey]
-	events       map[uuid.UUID]*row[registry.AuditEvent]
-	log          list[registry.AuditEvent]                // by pos
-	chains       map[uuid.UUID]*list[registry.AuditEvent] // by group, then by seq
-	marks        map[mark]*row[registry.AuditEvent]
-}
-
-// mark is an event's place under an idempotency key.
-type mark struct {
-	key     registry.Hash
-	ordinal int
+	hashes       map[apikey.Hash]*row[registry.APIKey]
+	events       map[uuid.UUID]*row[audit.Event]
+	log          list[audit.Event]                // by pos
+	chains       map[uuid.UUID]*list[audit.Event] // by group, then by seq
+	idempotency  map[idempotencyIndex]*row[audit.Event]
 }
 
 // tenant is a tenant's row and what belongs to it.
@@ -48,20 +45,22 @@ type tenant struct {
 
 func newTables() *tables {
 	return &tables{
-		slot:         make(chan struct{}, 1),
-		tenants:      map[uuid.UUID]*tenant{},
-		slugs:        map[string]*tenant{},
-		orgs:         map[string]*tenant{},
-		products:     map[string]*row[registry.Product]{},
-		catalog:      list[registry.Product]{order: func(a, b *registry.Product) int { return strings.Compare(a.Key, b.Key) }},
+		slot:     make(chan struct{}, 1),
+		tenants:  map[uuid.UUID]*tenant{},
+		slugs:    map[string]*tenant{},
+		orgs:     map[string]*tenant{},
+		products: map[string]*row[registry.Product]{},
+		catalog: list[registry.Product]{
+			order: func(a, b *registry.Product) int { return strings.Compare(a.Key, b.Key) },
+		},
 		requests:     map[uuid.UUID]*row[registry.CatalogRequest]{},
 		entitlements: map[uuid.UUID]*row[registry.Entitlement]{},
 		keys:         map[uuid.UUID]*row[registry.APIKey]{},
-		hashes:       map[registry.Hash]*row[registry.APIKey]{},
-		events:       map[uuid.UUID]*row[registry.AuditEvent]{},
-		log:          list[registry.AuditEvent]{order: func(a, b *registry.AuditEvent) int { return cmp.Compare(a.Pos, b.Pos) }},
-		chains:       map[uuid.UUID]*list[registry.AuditEvent]{},
-		marks:        map[mark]*row[registry.AuditEvent]{},
+		hashes:       map[apikey.Hash]*row[registry.APIKey]{},
+		events:       map[uuid.UUID]*row[audit.Event]{},
+		log:          list[audit.Event]{order: func(a, b *audit.Event) int { return cmp.Compare(a.Pos, b.Pos) }},
+		chains:       map[uuid.UUID]*list[audit.Event]{},
+		idempotency:  map[idempotencyIndex]*row[audit.Event]{},
 	}
 }
 
@@ -77,8 +76,8 @@ func newTenant() *tenant {
 	}
 }
 
-func newChain() *list[registry.AuditEvent] {
-	return &list[registry.AuditEvent]{order: func(a, b *registry.AuditEvent) int { return cmp.Compare(a.Seq, b.Seq) }}
+func newChain() *list[audit.Event] {
+	return &list[audit.Event]{order: func(a, b *audit.Event) int { return cmp.Compare(a.Seq, b.Seq) }}
 }
 
 // reader reads what is committed or, for a transaction that writes, what that one sees.
@@ -87,7 +86,7 @@ type reader struct {
 	tx *tx // nil: the store itself
 }
 
-// read runs fn with the tables locked for reading; own says whether pending values are the reader's own.
+// read runs fn with the tables locked for reading; own reports whether pending values are the reader's own.
 func read[T any](ctx context.Context, r reader, fn func(own bool) (T, error)) (T, error) {
 	var none T
 	if err := ctx.Err(); err != nil {
@@ -98,8 +97,8 @@ func read[T any](ctx context.Context, r reader, fn func(own bool) (T, error)) (T
 	if r.tx == nil {
 		return fn(false)
 	}
-	if r.tx.refuses != nil {
-		return none, r.tx.refuses
+	if r.tx.failure != nil {
+		return none, r.tx.failure
 	}
 	return fn(r.tx.writes)
 }

@@ -13,7 +13,7 @@ var errEnded = errors.New("memory: the transaction has ended")
 // tx is one transaction. Its fields are guarded by db.mu.
 type tx struct {
 	reader
-	refuses error // why it takes no more calls; nil while it does
+	failure error // of every further call; nil: the transaction goes on
 	writes  bool  // it holds the writer slot
 	log     []step
 }
@@ -29,20 +29,20 @@ func newTx(db *tables) *tx {
 	return t
 }
 
-// write runs fn with the writer slot held and the tables locked. If it fails with anything but ErrNotFound, which Postgres
-// does not count as a failure either, the transaction is doomed.
+// write runs fn with the writer slot held and the tables locked. A failure dooms the transaction; ErrNotFound is none,
+// as in Postgres.
 func (t *tx) write(ctx context.Context, fn func() error) error {
 	err := t.takeSlot(ctx)
 	t.db.mu.Lock()
 	defer t.db.mu.Unlock()
-	if t.refuses != nil {
-		return t.refuses
+	if t.failure != nil {
+		return t.failure
 	}
 	if err == nil {
 		err = fn()
 	}
 	if err != nil && !errors.Is(err, registry.ErrNotFound) {
-		t.refuses = registry.ErrTxDoomed
+		t.failure = registry.ErrTxDoomed
 	}
 	return err
 }
@@ -57,13 +57,13 @@ func lock[T any](ctx context.Context, t *tx, fn func() (T, error)) (T, error) {
 	return got, err
 }
 
-// takeSlot waits for the writer slot unless the transaction has it, or takes no more calls.
+// takeSlot waits for the writer slot unless the transaction has it, or has failed or ended.
 func (t *tx) takeSlot(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	t.db.mu.RLock()
-	settled := t.writes || t.refuses != nil
+	settled := t.writes || t.failure != nil
 	t.db.mu.RUnlock()
 	if settled {
 		return nil
@@ -75,7 +75,7 @@ func (t *tx) takeSlot(ctx context.Context) error {
 	}
 	t.db.mu.Lock()
 	defer t.db.mu.Unlock()
-	if t.writes || t.refuses != nil {
+	if t.writes || t.failure != nil {
 		<-t.db.slot
 		return nil
 	}
@@ -83,14 +83,14 @@ func (t *tx) takeSlot(ctx context.Context) error {
 	return nil
 }
 
-// note adds a write to the log.
-func (t *tx) note(commit, undo func()) { t.log = append(t.log, step{commit, undo}) }
+// record adds a write to the log.
+func (t *tx) record(commit, undo func()) { t.log = append(t.log, step{commit, undo}) }
 
 func (t *tx) commit(ctx context.Context) error {
 	t.db.mu.Lock()
 	defer t.db.mu.Unlock()
-	if t.refuses != nil {
-		return t.refuses
+	if t.failure != nil {
+		return t.failure
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -106,7 +106,7 @@ func (t *tx) commit(ctx context.Context) error {
 func (t *tx) rollback() {
 	t.db.mu.Lock()
 	defer t.db.mu.Unlock()
-	if errors.Is(t.refuses, errEnded) {
+	if errors.Is(t.failure, errEnded) {
 		return
 	}
 	for i := len(t.log) - 1; i >= 0; i-- {
@@ -116,15 +116,15 @@ func (t *tx) rollback() {
 }
 
 func (t *tx) end() {
-	t.refuses, t.log = errEnded, nil
+	t.failure, t.log = errEnded, nil
 	if t.writes {
 		t.writes = false
 		<-t.db.slot
 	}
 }
 
-// Publish implements registry.Publisher. Nobody else can listen: the store is this process's own.
-func (t *tx) Publish(ctx context.Context, _ registry.Touched) error {
+// PublishInvalidation implements registry.InvalidationWriter. No other process shares this store.
+func (t *tx) PublishInvalidation(ctx context.Context, _ registry.Invalidation) error {
 	_, err := read(ctx, t.reader, func(bool) (any, error) { return nil, nil })
 	return err
 }

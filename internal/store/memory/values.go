@@ -12,14 +12,16 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/timestamp"
 )
 
 var errText = errors.New("memory: a text holds NUL or is not UTF-8")
 
-// broken says which rule of a table a row breaks. Such a row is a fault of the program: the domain lets none through.
+// broken names the rule of a table that a row breaks. Such a row is a fault of the program: the domain lets none
+// through.
 func broken(rule string) error { return fmt.Errorf("memory: a row breaks the check %s", rule) }
 
-// texts are what is looked through before it is stored or searched for.
+// texts are checked before they are stored or searched for.
 type texts []string
 
 func (t texts) and(m map[string]string) texts {
@@ -66,7 +68,7 @@ func (t texts) check() error {
 func micros(times ...*time.Time) {
 	for _, t := range times {
 		if t != nil {
-			*t = t.UTC().Truncate(time.Microsecond)
+			*t = timestamp.Truncate(*t)
 		}
 	}
 }
@@ -99,7 +101,7 @@ func copyLimits(l registry.Limits) registry.Limits {
 	return limits
 }
 
-// parsed makes of a configuration what its JSON text says, which is what a database gives back: all numbers are float64.
+// parsed is a configuration as its JSON text is parsed, which is what a database gives back: all numbers are float64.
 func parsed(c registry.Config) (registry.Config, error) {
 	text, err := json.Marshal(c, json.FormatNilSliceAsNull(true), json.FormatNilMapAsNull(true))
 	if err != nil {

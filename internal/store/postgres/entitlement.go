@@ -14,7 +14,7 @@ const entitlementColumns = `
 	e.id, e.tenant_id, e.product_key, e.source, e.starts_at, e.ends_at, e.revoked_at, e.limits, e.config, e.request_id,
 	e.created_at, e.updated_at`
 
-// entitlementRow takes the entitlementColumns, all NULL where an outer join found none.
+// entitlementRow scans the entitlementColumns, all NULL where an outer join found none.
 type entitlementRow struct {
 	id, tenant            *uuid.UUID
 	product               *string
@@ -54,20 +54,23 @@ func scanEntitlement(row pgx.CollectableRow) (registry.Entitlement, error) {
 	return r.value()
 }
 
-// Entitlements implements registry.EntitlementReader. The order of the ids is that of creation.
-func (r reader) Entitlements(ctx context.Context, tenant uuid.UUID) ([]registry.Entitlement, error) {
-	const sql = `SELECT` + entitlementColumns + ` FROM entitlements e WHERE e.tenant_id = $1 ORDER BY e.product_key, e.id`
+// ListEntitlements implements registry.EntitlementReader. The order of the ids is that of creation.
+func (r reader) ListEntitlements(ctx context.Context, tenant uuid.UUID) ([]registry.Entitlement, error) {
+	const sql = `SELECT` + entitlementColumns + `
+		FROM entitlements e WHERE e.tenant_id = $1 ORDER BY e.product_key, e.id`
 	return many(ctx, r, query{"list entitlements", sql, []any{tenant}}, scanEntitlement)
 }
 
 // InsertEntitlement implements registry.EntitlementWriter.
 func (t *tx) InsertEntitlement(ctx context.Context, e registry.Entitlement) error {
 	const sql = `
-		INSERT INTO entitlements (id, tenant_id, product_key, source, starts_at, ends_at, revoked_at, limits, config, request_id,
+		INSERT INTO entitlements (id, tenant_id, product_key, source, starts_at, ends_at, revoked_at, limits, config,
+			request_id,
 			created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 	return change(ctx, t, query{"insert entitlement", sql, []any{
-		e.ID, e.TenantID, e.Product, e.Source, e.StartsAt, e.EndsAt, e.RevokedAt, document{e.Limits}, document{e.Config}, e.RequestID,
+		e.ID, e.TenantID, e.Product, e.Source, e.StartsAt, e.EndsAt, e.RevokedAt, jsonDocument{e.Limits},
+		jsonDocument{e.Config}, e.RequestID,
 		e.CreatedAt, e.UpdatedAt,
 	}})
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
-// The SQLSTATEs that something is done about.
+// The SQLSTATEs that are handled.
 const (
 	uniqueViolation     = "23505"
 	foreignKeyViolation = "23503"
@@ -32,16 +32,18 @@ const (
 	protocolViolation   = "08P01"
 )
 
-// unique says what the violation of a unique constraint means; of any other one it is that the row is there.
+// unique maps unique constraints to the error that a violation means; that of any other constraint is
+// registry.ErrDuplicate.
 var unique = map[string]error{
 	"tenants_slug_key":             registry.ErrSlugTaken,
 	"tenants_keycloak_org_id_key":  registry.ErrOrgTaken,
 	"entitlements_trial_key":       registry.ErrTrialExists,
 	"catalog_requests_pending_key": registry.ErrRequestPending,
-	"audit_log_once_key":           registry.ErrKeyUsed,
+	"audit_log_idempotency_key":    registry.ErrIdempotencyKeyUsed,
 }
 
-// failure is what the Store returns for an error of pgx: wrapped with the name of the call, and with the sentinel that it means.
+// failure is what the Store returns for an error of pgx: wrapped with the name of the call, and with the sentinel that
+// it means.
 func failure(op string, err error) error {
 	switch means := meaning(err); {
 	case err == nil:
@@ -53,7 +55,8 @@ func failure(op string, err error) error {
 	}
 }
 
-// meaning is the registry's error for one of pgx, or nil if there is none: then it is a fault of this program or of its input.
+// meaning is the registry's error for one of pgx, or nil if there is none: then it is a fault of this program or of its
+// input.
 func meaning(err error) error {
 	var pgErr *pgconn.PgError
 	switch {
@@ -78,7 +81,14 @@ func meaningOf(e *pgconn.PgError) error {
 		return registry.ErrDuplicate
 	case foreignKeyViolation:
 		return registry.ErrNoParent
-	case readOnlyTransaction, idleInTransaction, transactionTimeout, serialization, deadlock, undefinedTable, lockNotAvailable, queryCanceled:
+	case readOnlyTransaction,
+		idleInTransaction,
+		transactionTimeout,
+		serialization,
+		deadlock,
+		undefinedTable,
+		lockNotAvailable,
+		queryCanceled:
 		return registry.ErrUnavailable
 	}
 	for _, class := range []string{"08", "53", "57P"} { // the connection; out of something; the operator intervenes
@@ -89,13 +99,15 @@ func meaningOf(e *pgconn.PgError) error {
 	return nil
 }
 
-// isCutOff tells whether there was no answer of the server: the connection broke, or the time was up.
+// isCutOff reports whether the server did not answer: the connection broke, or the deadline passed.
 func isCutOff(err error) bool {
 	var network net.Error
 	if errors.As(err, &network) {
 		return true
 	}
-	for _, is := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, pgconn.ErrConnClosed, context.Canceled, context.DeadlineExceeded} {
+	for _, is := range []error{
+		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, pgconn.ErrConnClosed, context.Canceled, context.DeadlineExceeded,
+	} {
 		if errors.Is(err, is) {
 			return true
 		}
@@ -103,10 +115,10 @@ func isCutOff(err error) bool {
 	return false
 }
 
-// isLost tells whether the connection had broken, which says nothing about the next one.
+// isLost reports whether the connection had broken, which says nothing about the next one.
 func isLost(err error) bool {
 	if err == nil || errors.Is(err, registry.ErrUnavailable) {
-		return false // not even a connection was got
+		return false // there was no connection at all
 	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) {
@@ -117,10 +129,11 @@ func isLost(err error) bool {
 	return isCutOff(err) && !timeout && !errors.Is(err, context.Canceled)
 }
 
-// isContention tells whether a transaction lost against another one and may win the next time.
+// isContention reports whether the server gave up a transaction in favour of another one, so that it may succeed the
+// next time.
 func isContention(err error) bool { return hasCode(err, serialization, deadlock) }
 
-// isReadOnly tells whether the server takes no writes, whatever the connection.
+// isReadOnly reports whether the server takes no writes, on any connection.
 func isReadOnly(err error) bool {
 	return hasCode(err, readOnlyTransaction) || errors.Is(err, errReadOnly)
 }

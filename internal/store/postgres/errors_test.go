@@ -68,7 +68,8 @@ func TestFailure(t *testing.T) {
 			t.Errorf("%v: the cause is lost: %v", c.err, err)
 		}
 		all := []error{
-			registry.ErrNotFound, registry.ErrNoParent, registry.ErrDuplicate, registry.ErrSlugTaken, registry.ErrOrgTaken,
+			registry.ErrNotFound, registry.ErrNoParent, registry.ErrDuplicate, registry.ErrSlugTaken,
+			registry.ErrOrgTaken,
 			registry.ErrTrialExists, registry.ErrRequestPending, registry.ErrUnavailable, registry.ErrTxDoomed,
 		}
 		for _, sentinel := range all {
@@ -84,13 +85,17 @@ func TestFailure(t *testing.T) {
 
 func TestCloseOnDemotion(t *testing.T) {
 	t.Parallel()
-	keep := closeOnDemotion(func(*pgconn.PgConn, *pgconn.PgError) bool { return true })
-	for code, want := range map[string]bool{"25006": false, "57P01": false, "57P02": false, "57P03": false, "57014": true, "23505": true} {
-		if keep(nil, &pgconn.PgError{Code: code}) != want {
-			t.Errorf("%s keeps the connection: %v, want %v", code, !want, want)
+	stays := closeOnDemotion(func(*pgconn.PgConn, *pgconn.PgError) bool { return true })
+	for code, want := range map[string]bool{
+		"25006": false, "57P01": false, "57P02": false, "57P03": false, "57014": true, "23505": true,
+	} {
+		if stays(nil, &pgconn.PgError{Code: code}) != want {
+			t.Errorf("%s leaves the connection open: %v, want %v", code, !want, want)
 		}
 	}
-	if closeOnDemotion(func(*pgconn.PgConn, *pgconn.PgError) bool { return false })(nil, &pgconn.PgError{Code: "23505"}) {
-		t.Error("what pgx closes by itself is kept")
+	if closeOnDemotion(
+		func(*pgconn.PgConn, *pgconn.PgError) bool { return false },
+	)(nil, &pgconn.PgError{Code: "23505"}) {
+		t.Error("a connection that pgx closes stays open")
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
 )
 
-// warm gives the pool n connections, runs a statement on each, and returns who serves them.
+// warm gives the pool n connections, runs a statement on each, and returns the processes that serve them.
 func warm(t *testing.T, pool *pgxpool.Pool, n int, sql string) (pids []int32) {
 	t.Helper()
 	for range n {
@@ -32,8 +32,10 @@ func warm(t *testing.T, pool *pgxpool.Pool, n int, sql string) (pids []int32) {
 func TestPoolExhausted(t *testing.T) {
 	t.Parallel()
 	store := open(t, postgres.Config{
-		DSN: postgrestest.New(t), MaxConns: 2, SchemaVersion: 1, AcquireTimeout: 300 * time.Millisecond, PingTimeout: time.Second,
+		DSN: postgrestest.New(t), MaxConns: 2, SchemaVersion: 1, AcquireTimeout: 300 * time.Millisecond,
+		PingTimeout: time.Second,
 	})
+	warm(t, store.Pool(), 2, `SELECT 1`)
 	release, held := make(chan struct{}), make(chan struct{})
 	var holders sync.WaitGroup
 	for range 2 {
@@ -50,7 +52,7 @@ func TestPoolExhausted(t *testing.T) {
 		<-held
 	}
 	begun := time.Now()
-	_, err := store.Products(t.Context())
+	_, err := store.ListProducts(t.Context())
 	want(t, err, registry.ErrUnavailable)
 	took(t, begun, 300*time.Millisecond, 1500*time.Millisecond)
 	begun = time.Now()
@@ -81,7 +83,7 @@ func TestTerminatedBackends(t *testing.T) {
 		}
 	}
 	calls := map[string]func() error{
-		"read": func() error { _, err := store.Products(t.Context()); return err },
+		"read": func() error { _, err := store.ListProducts(t.Context()); return err },
 		"tx":   func() error { return appendOne(t.Context(), store) },
 		"ping": func() error { _, err := store.Ping(t.Context()); return err },
 	}
@@ -105,7 +107,7 @@ func TestTerminatedBackends(t *testing.T) {
 		return err
 	})
 	want(t, err, registry.ErrUnavailable)
-	_, err = store.Tenant(t.Context(), tenant.ID)
+	_, err = store.GetTenant(t.Context(), tenant.ID)
 	want(t, err, registry.ErrNotFound)
 }
 
@@ -124,7 +126,8 @@ func TestDemotion(t *testing.T) {
 	warm(t, control, 1, `SET default_transaction_read_only = on`)
 	ours := warm(t, store.Pool(), conns, `SET default_transaction_read_only = on`)
 	admin.run(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-		WHERE datname = current_database() AND application_name = 'tenant-registry' AND NOT pid = ANY($1)`, ours) // that of Ping
+		WHERE datname = current_database() AND application_name = 'tenant-registry'
+			AND NOT pid = ANY($1)`, ours) // that of Ping
 
 	for range 2 {
 		err := appendOne(t.Context(), store)
@@ -137,24 +140,30 @@ func TestDemotion(t *testing.T) {
 		if !errors.As(err, &unready) || !errors.Is(err, registry.ErrUnavailable) {
 			t.Errorf("ping: %v", err)
 		}
-		_, err = store.Products(t.Context())
+		_, err = store.ListProducts(t.Context())
 		must(t, err)
 	}
 
 	warm(t, store.Pool(), conns, `SELECT 1`) // sessions that are read-only for as long as they live
-	admin.run(`SET default_transaction_read_only = off; ALTER DATABASE ` + admin.name() + ` RESET default_transaction_read_only`)
+	admin.run(`SET default_transaction_read_only = off`)
+	admin.run(`ALTER DATABASE ` + admin.name() + ` RESET default_transaction_read_only`)
 	_, err = store.Ping(t.Context())
 	must(t, err)
 	if n := failuresOf20(func() error { return appendOne(t.Context(), store) }); n > 1 {
 		t.Errorf("%d of 20 writes failed on a database that is writable", n)
 	}
-	// The control is a pool that keeps its connections.
-	if n := failuresOf20(func() error { _, err := control.Exec(t.Context(), `CREATE TABLE IF NOT EXISTS control ()`); return err }); n != 20 {
-		t.Errorf("a pool that keeps its connections failed %d times of 20: this test shows nothing", n)
+	// The control is a pool that does not close its connections.
+	write := func() error {
+		_, err := control.Exec(t.Context(), `CREATE TABLE IF NOT EXISTS control ()`)
+		return err
+	}
+	if n := failuresOf20(write); n != 20 {
+		t.Errorf("a pool that does not close its connections failed %d times of 20: this test shows nothing", n)
 	}
 }
 
-// TestWritableAgain: once Ping says that all is well, the sessions that began while the database was read-only are gone.
+// TestWritableAgain: once Ping says that all is well, the sessions that began while the database was read-only are
+// gone.
 func TestWritableAgain(t *testing.T) {
 	t.Parallel()
 	for name, pinged := range map[string]bool{"seen by Ping": true, "unseen": false} {
@@ -164,7 +173,8 @@ func TestWritableAgain(t *testing.T) {
 			store := open(t, postgres.Config{DSN: dsn, MaxConns: 4, SchemaVersion: 1})
 			admin := connect(t, dsn)
 			admin.run(`ALTER DATABASE ` + admin.name() + ` SET default_transaction_read_only = on`)
-			admin.run(`SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+			admin.run(`SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+				WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 			if pinged {
 				_, err := store.Ping(t.Context())
 				want(t, err, registry.ErrUnavailable)
@@ -187,7 +197,7 @@ func failuresOf20(call func() error) (n int) {
 	return n
 }
 
-// TestLostCommit takes the answer to a COMMIT away: nobody knows that it was done, so nobody does it again.
+// TestLostCommit takes the answer to a COMMIT away: the store cannot know that it was done, so it is not repeated.
 func TestLostCommit(t *testing.T) {
 	t.Parallel()
 	for name, then := range map[string]func(*link){
@@ -199,6 +209,7 @@ func TestLostCommit(t *testing.T) {
 			dsn := postgrestest.New(t)
 			p, through := startProxy(t, dsn)
 			store := open(t, postgres.Config{DSN: through, CallTimeout: 500 * time.Millisecond, SchemaVersion: 1})
+			warm(t, store.Pool(), 1, `SELECT 1`)
 			p.mu.Lock()
 			p.onQuery, p.then = "commit", then
 			p.mu.Unlock()
@@ -217,7 +228,9 @@ func TestLostCommit(t *testing.T) {
 			}
 			p.onQuery, p.then = "", nil
 			p.mu.Unlock()
-			events, err := store.Events(t.Context(), registry.AuditQuery{Limit: 10})
+			events, err := store.ListAuditEvents(
+				t.Context(), registry.AuditQuery{PageRequest: registry.PageRequest{Limit: 10}},
+			)
 			must(t, err)
 			if len(events.Items) != 1 {
 				t.Errorf("%d events, want the one", len(events.Items))
@@ -233,12 +246,13 @@ func TestBlackhole(t *testing.T) {
 	p, through := startProxy(t, postgrestest.New(t))
 	store := open(t, postgres.Config{
 		DSN: through, SchemaVersion: 1,
-		CallTimeout: 400 * time.Millisecond, AcquireTimeout: 200 * time.Millisecond, PingTimeout: 200 * time.Millisecond,
+		CallTimeout: 400 * time.Millisecond, AcquireTimeout: 200 * time.Millisecond,
+		PingTimeout: 200 * time.Millisecond,
 	})
 	down := func() {
 		t.Helper()
 		for _, call := range []func() error{
-			func() error { _, err := store.Products(t.Context()); return err },
+			func() error { _, err := store.ListProducts(t.Context()); return err },
 			func() error { return appendOne(t.Context(), store) },
 		} {
 			begun := time.Now()
@@ -256,8 +270,8 @@ func TestBlackhole(t *testing.T) {
 	}
 	up := func() {
 		t.Helper()
-		until(t, "reads, writes and ping work again", 5*time.Second, func() bool {
-			_, read := store.Products(t.Context())
+		until(t, "reads, writes and ping work again", 20*time.Second, func() bool {
+			_, read := store.ListProducts(t.Context())
 			_, ping := store.Ping(t.Context())
 			return read == nil && ping == nil && appendOne(t.Context(), store) == nil
 		})
@@ -286,14 +300,16 @@ func TestCallTimeout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dsn := with(with(postgrestest.New(t), "lock_timeout", c.lock), "statement_timeout", c.statement)
-			cfg := postgres.Config{DSN: dsn}
+			dsn := postgrestest.New(t)
+			holder := open(t, postgres.Config{DSN: dsn})
+			cfg := postgres.Config{DSN: with(with(dsn, "lock_timeout", c.lock), "statement_timeout", c.statement)}
 			if c.code == "" {
 				cfg.CallTimeout = 300 * time.Millisecond
 			}
 			store := open(t, cfg)
-			tenant := insertTenant(t, store, "tenant")
-			must(t, store.Tx(t.Context(), func(tx registry.Tx) error {
+			warm(t, store.Pool(), 1, `SELECT 1`)
+			tenant := insertTenant(t, holder, "tenant")
+			must(t, holder.Tx(t.Context(), func(tx registry.Tx) error {
 				_, err := tx.LockTenant(t.Context(), tenant.ID)
 				must(t, err)
 				begun := time.Now()

@@ -12,22 +12,22 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// proxy stands between a store and its server, and does harm on request.
+// proxy stands between a store and its server, and disturbs their connections on request.
 type proxy struct {
 	t        *testing.T
 	listener net.Listener
 	target   string
 
-	mu      sync.Mutex
-	links   map[*link]bool
-	closed  bool
-	silent  bool   // nothing more comes from the server, on any link
-	onQuery string // a statement without parameters; when one was sent, and answered, happens:
-	then    func(*link)
-	queries int             // how often it was sent
-	refuses map[string]bool // parameters that a session must not be opened with, as of a pooler
-	keeps   string          // notifications that do not pass: "all", or "idle" for those outside of an answer, as of a pooler
-	kept    int             // notifications that did not pass
+	mu        sync.Mutex
+	links     map[*link]bool
+	closed    bool
+	silent    bool   // nothing more comes from the server, on any link
+	onQuery   string // a statement without parameters; when one was sent, and answered, happens:
+	then      func(*link)
+	queries   int             // how often it was sent
+	refuses   map[string]bool // parameters that a session must not be opened with, as of a pooler
+	withholds string          // notifications that do not pass: "all"; "idle": those outside of an answer
+	withheld  int             // notifications that did not pass
 }
 
 // link is one connection.
@@ -88,7 +88,8 @@ func (p *proxy) restart() *proxy {
 	return again
 }
 
-// blackhole swallows what the server says, on all links, until it is called with false; then the links that lost something are cut.
+// blackhole swallows what the server sends, on all links, until it is called with false; then the links that lost
+// something are cut.
 func (p *proxy) blackhole(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -163,7 +164,13 @@ func (p *proxy) start(l *link) bool {
 	if is {
 		for name := range startup.Parameters {
 			if p.refuses[name] {
-				backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "08P01", Message: "unsupported startup parameter: " + name})
+				backend.Send(
+					&pgproto3.ErrorResponse{
+						Severity: "FATAL",
+						Code:     "08P01",
+						Message:  "unsupported startup parameter: " + name,
+					},
+				)
 				_ = backend.Flush()
 				return false
 			}
@@ -197,7 +204,7 @@ func (p *proxy) toClient(l *link) {
 		}
 		swallow := p.silent || l.mute
 		passes := buffer[:n]
-		if p.keeps != "" {
+		if p.withholds != "" {
 			passes = p.filter(l, passes)
 		}
 		p.mu.Unlock()
@@ -210,9 +217,9 @@ func (p *proxy) toClient(l *link) {
 	}
 }
 
-// filter takes out notifications. It needs the lock, and to be called from the first byte on that the server says.
-func (p *proxy) filter(l *link, said []byte) (passes []byte) {
-	l.rest = append(l.rest, said...)
+// filter takes out notifications. It needs the lock, and to be called from the first byte on that the server sends.
+func (p *proxy) filter(l *link, received []byte) (passes []byte) {
+	l.rest = append(l.rest, received...)
 	for len(l.rest) >= 5 {
 		size := 1 + int(binary.BigEndian.Uint32(l.rest[1:]))
 		if len(l.rest) < size {
@@ -220,8 +227,8 @@ func (p *proxy) filter(l *link, said []byte) (passes []byte) {
 		}
 		message := l.rest[:size]
 		l.rest = l.rest[size:]
-		if message[0] == 'A' && (p.keeps == "all" || l.idle) {
-			p.kept++
+		if message[0] == 'A' && (p.withholds == "all" || l.idle) {
+			p.withheld++
 			continue
 		}
 		l.idle = message[0] == 'Z'

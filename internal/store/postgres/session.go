@@ -2,148 +2,222 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
-// querier is what a connection and a transaction have in common.
-type querier interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+// sessionLimits are what the server holds every session to. Locks give up before statements, statements before
+// Config.CallTimeout, so that the server ends a call that takes too long, and not a broken connection. The idle one is
+// what frees the audit log from a replica that was stopped; waits for a lock outlast it. Without them, one replica that
+// hangs can block the others.
+var sessionLimits = map[string]string{
+	"statement_timeout":                   "4s",
+	"lock_timeout":                        "3s",
+	"idle_in_transaction_session_timeout": "2s",
+	"tcp_user_timeout":                    "5s",
 }
 
-// caller runs one call of the Store within its deadline, on a connection or in a transaction, and turns an error into what the
-// Store promises. op names the call in errors.
-type caller interface {
-	call(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error
-	// plannedEachTime is the mode for a statement whose plan must depend on its values.
-	plannedEachTime() pgx.QueryExecMode
+// sessionSettings are the other parameters of every session.
+var sessionSettings = map[string]string{
+	"application_name": "tenant-registry",
+	"timezone":         "UTC",
 }
 
-// reader implements registry.Reader; the methods are with their aggregates.
-type reader struct{ caller }
+const (
+	defaultMaxConns   = 10
+	connLifetime      = 30 * time.Minute
+	connJitter        = 5 * time.Minute
+	healthCheckPeriod = 15 * time.Second
+)
 
-// query is a statement to run.
-type query struct {
-	op, sql string
-	args    []any
-}
+// ErrDSN is what Open returns for a DSN that cannot be read; it does not repeat the DSN.
+var ErrDSN = errors.New("the DSN of the database cannot be understood: " +
+	"write postgres://USER:PASSWORD@HOST:5432/DATABASE, with special characters of the password percent-encoded")
 
-// one reads exactly one row; none is ErrNotFound.
-func one[T any](ctx context.Context, c caller, q query, scan pgx.RowToFunc[T]) (T, error) {
-	var got T
-	err := c.call(ctx, q.op, func(ctx context.Context, on querier) (err error) {
-		rows, _ := on.Query(ctx, q.sql, q.args...) // its error is also the rows'
-		got, err = pgx.CollectExactlyOneRow(rows, scan)
-		return err
-	})
-	return got, err
-}
-
-// many reads all rows; none is an empty list.
-func many[T any](ctx context.Context, c caller, q query, scan pgx.RowToFunc[T]) ([]T, error) {
-	var got []T
-	err := c.call(ctx, q.op, func(ctx context.Context, on querier) (err error) {
-		rows, _ := on.Query(ctx, q.sql, q.args...)
-		got, err = pgx.CollectRows(rows, scan)
-		return err
-	})
-	return got, err
-}
-
-// change writes a row; none is ErrNotFound.
-func change(ctx context.Context, c caller, q query) error {
-	return c.call(ctx, q.op, func(ctx context.Context, on querier) error {
-		tag, err := on.Exec(ctx, q.sql, q.args...)
-		if err == nil && tag.RowsAffected() == 0 {
-			return pgx.ErrNoRows
-		}
-		return err
-	})
-}
-
-// pool runs each call on a connection of its own.
-type pool struct {
-	inner                       *pgxpool.Pool
-	mode                        pgx.QueryExecMode // of statements that say nothing else
-	acquireTimeout, callTimeout time.Duration
-}
-
-// plannedEachTime implements caller. In every mode but the default one all statements are planned each time.
-func (p *pool) plannedEachTime() pgx.QueryExecMode {
-	if p.mode == pgx.QueryExecModeCacheStatement {
-		return pgx.QueryExecModeCacheDescribe
+// poolConfig is what pgx makes of the DSN, and our own settings where the DSN has none. pgx's error is not shown: it
+// repeats the DSN and finds most passwords in it, not all.
+func poolConfig(cfg Config) (*pgxpool.Config, error) {
+	pc, err := pgxpool.ParseConfig(cfg.DSN)
+	if err != nil || cfg.DSN == "" {
+		return nil, ErrDSN
 	}
-	return p.mode
-}
-
-func (p *pool) call(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error {
-	ctx, cancel := context.WithTimeout(ctx, p.callTimeout)
-	defer cancel()
-	err := p.again(ctx, func() error {
-		conn, err := p.acquire(ctx)
-		if err != nil {
-			return err
+	dsnSets := func(name string) bool { return strings.Contains(cfg.DSN, name) }
+	switch {
+	case cfg.MaxConns > 0:
+		pc.MaxConns = cfg.MaxConns
+	case !dsnSets("pool_max_conns"):
+		pc.MaxConns = defaultMaxConns
+	}
+	if !dsnSets("pool_max_conn_lifetime") {
+		pc.MaxConnLifetime, pc.MaxConnLifetimeJitter = connLifetime, connJitter
+	}
+	if !dsnSets("pool_health_check_period") {
+		pc.HealthCheckPeriod = healthCheckPeriod
+	}
+	if !dsnSets("pool_ping_timeout") { // leaves time to try another connection
+		pc.PingTimeout = cfg.AcquireTimeout / 2
+	}
+	pc.AfterConnect = registerTypes
+	cc := pc.ConnConfig
+	cc.Tracer = cfg.Tracer
+	if cc.ConnectTimeout == 0 {
+		cc.ConnectTimeout = cfg.ConnectTimeout
+	}
+	for _, params := range []map[string]string{sessionLimits, sessionSettings} {
+		for name, value := range params {
+			if !setsParameter(cc, name) {
+				cc.RuntimeParams[name] = value
+			}
 		}
-		defer conn.Release()
-		return fn(ctx, conn)
-	})
-	return p.failure(op, err)
+	}
+	cc.OnPgError = closeOnDemotion(cc.OnPgError)
+	return pc, nil
 }
 
-// begin starts a transaction on a connection that the caller must release.
-func (p *pool) begin(ctx context.Context) (*pgxpool.Conn, pgx.Tx, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.callTimeout)
+// setsParameter reports whether the DSN, or the environment variables of libpq, set a parameter of the session, be it
+// in options.
+func setsParameter(cc *pgx.ConnConfig, name string) bool {
+	for given := range cc.RuntimeParams {
+		if strings.EqualFold(given, name) {
+			return true
+		}
+	}
+	options := strings.ReplaceAll(strings.ToLower(cc.RuntimeParams["options"]), "-", "_")
+	return strings.Contains(options, name)
+}
+
+// registerTypes makes times come back in UTC, and lists of ids encodable in the modes that do not describe a statement
+// first.
+func registerTypes(_ context.Context, conn *pgx.Conn) error {
+	for _, list := range []any{[]uuid.UUID{}, [][16]byte{}, []*[16]byte{}} {
+		conn.TypeMap().RegisterDefaultPgType(list, "_uuid")
+	}
+	conn.TypeMap().RegisterType(&pgtype.Type{
+		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+	})
+	return nil
+}
+
+// closeOnDemotion closes a connection whose server became read-only or goes down: it would fail permanently, and still
+// look healthy.
+func closeOnDemotion(otherwise pgconn.PgErrorHandler) pgconn.PgErrorHandler {
+	return func(conn *pgconn.PgConn, e *pgconn.PgError) bool {
+		switch e.Code {
+		case readOnlyTransaction, adminShutdown, crashShutdown, cannotConnectNow:
+			return false
+		}
+		return otherwise(conn, e)
+	}
+}
+
+// connect makes the first connection. A pooler that refuses session parameters is sent none of ours from now on. If it
+// shares its server connections, a statement prepared on one does not exist on the next, so unless the DSN says
+// otherwise none are prepared.
+func connect(ctx context.Context, cc *pgx.ConnConfig, cfg Config) (*pgx.Conn, error) {
+	conn, err := connectUntraced(ctx, cc)
+	if !hasCode(err, protocolViolation) {
+		return conn, err
+	}
+	for _, params := range []map[string]string{sessionLimits, sessionSettings} {
+		maps.DeleteFunc(cc.RuntimeParams, func(name, value string) bool { return params[name] == value })
+	}
+	if !strings.Contains(cfg.DSN, "default_query_exec_mode") {
+		cc.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
+	conn, err = connectUntraced(ctx, cc)
+	if err == nil {
+		cfg.Logger.InfoContext(ctx, "session parameters refused, connected without them")
+	}
+	return conn, err
+}
+
+func connectUntraced(ctx context.Context, cc *pgx.ConnConfig) (*pgx.Conn, error) {
+	cc = cc.Copy()
+	cc.Tracer = nil
+	return pgx.ConnectConfig(ctx, cc)
+}
+
+// warnOfMissingLimits checks which limits the session really has. Behind a pooler only the role can carry them.
+func warnOfMissingLimits(ctx context.Context, conn *pgx.Conn, cfg Config) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.CallTimeout)
 	defer cancel()
-	var (
-		conn  *pgxpool.Conn
-		begun pgx.Tx
+	log := cfg.Logger
+	for _, name := range slices.Sorted(maps.Keys(sessionLimits)) {
+		if name == "tcp_user_timeout" && conn.PgConn().Conn().RemoteAddr().Network() == "unix" {
+			continue
+		}
+		var value, role string
+		if err := conn.QueryRow(ctx, `SELECT current_setting($1), current_user`, name).Scan(&value, &role); err != nil {
+			log.WarnContext(ctx, "session limit unreadable", "setting", name, "error", err)
+			continue
+		}
+		if value == "0" {
+			remedy := fmt.Sprintf(
+				"ALTER ROLE %s SET %s = '%s'", pgx.Identifier{role}.Sanitize(), name, sessionLimits[name],
+			)
+			log.WarnContext(ctx, "session limit missing", "setting", name, "remedy", remedy)
+		}
+	}
+}
+
+// unreached is one sentence about a database that cannot be reached.
+func unreached(cc *pgx.ConnConfig, err error) error {
+	hosts := []string{net.JoinHostPort(cc.Host, strconv.Itoa(int(cc.Port)))}
+	for _, f := range cc.Fallbacks {
+		if host := net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))); !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	why, next := reason(err)
+	return fmt.Errorf(
+		"the database %q at %s cannot be reached as user %q (%s): %s", cc.Database, strings.Join(hosts, ", "), cc.User,
+		why, next,
 	)
-	err := p.again(ctx, func() (err error) {
-		if conn, err = p.acquire(ctx); err != nil {
-			return err
+}
+
+// reason is why a connection failed, in few words, and what to do about it.
+func reason(err error) (why, next string) {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		switch {
+		case strings.HasPrefix(pgErr.Code, "28"):
+			return pgErr.Message, "correct the user or password in the DSN"
+		case pgErr.Code == "3D000":
+			return pgErr.Message, "create the database, or correct its name in the DSN"
+		case pgErr.Code == protocolViolation:
+			return pgErr.Message, "if the DSN sets what a pooler refuses, leave it out there and set it by ALTER ROLE"
 		}
-		if begun, err = conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}); err != nil {
-			conn.Release()
-		}
-		return err
-	})
-	return conn, begun, p.failure("begin", err)
-}
-
-// again runs something that changes nothing, and once more if it met a connection that had died in the pool. Its neighbours may be
-// dead too, after a restart of the server for one, so the pool starts afresh.
-func (p *pool) again(ctx context.Context, fn func() error) error {
-	err := fn()
-	if isLost(err) && ctx.Err() == nil {
-		p.inner.Reset()
-		err = fn()
+		return pgErr.Message, "see the database's log"
 	}
-	return err
-}
-
-func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.acquireTimeout)
-	defer cancel()
-	conn, err := p.inner.Acquire(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%w: no connection: %w", registry.ErrUnavailable, err)
+	if strings.Contains(err.Error(), "read only connection") {
+		return "it takes no writes, which target_session_attrs asks for",
+			"name the primary in the DSN, or promote a standby"
 	}
-	return conn, nil
-}
-
-// failure is what the Store returns for an error. A server that has become read-only may do so for every connection, so that none
-// of those in the pool is kept.
-func (p *pool) failure(op string, err error) error {
-	if isReadOnly(err) {
-		p.inner.Reset()
+	next = "start it, or correct the host and port in the DSN"
+	var (
+		network *net.OpError
+		dns     *net.DNSError
+	)
+	switch {
+	case errors.As(err, &dns):
+		return dns.Err, next
+	case errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time", next
+	case errors.As(err, &network):
+		return network.Err.Error(), next
 	}
-	return failure(op, err)
+	lines := strings.Split(err.Error(), "\n")
+	return strings.TrimSpace(lines[len(lines)-1]), next
 }

@@ -1,20 +1,21 @@
-// Package postgres is a registry.Store in PostgreSQL, through a pool of connections. The SQL stands beside the method that runs it,
-// one file for each aggregate; the schema is the one of the migrations folder.
+// Package postgres is a registry.Store in PostgreSQL, through a pool of connections. The SQL stands beside the method
+// that runs it, one file for each aggregate; the schema is the one of the migrations folder.
 //
 // # Locks
 //
-// Transactions are READ COMMITTED, and every one takes its locks in the same order: its tenant's row (FOR NO KEY UPDATE to change it
-// or something of it, FOR KEY SHARE to keep it from being deleted), then other rows, and last, directly before the commit, the one
-// advisory lock of the audit log. Under that lock an event gets its place, so the order of the numbers is the order of the commits.
-// TouchAPIKeys alone locks keys without their tenant; it skips those that are locked, so it waits for nobody.
-// None of these row locks conflicts with the foreign key check that an event's insert makes while it holds the audit lock.
+// Transactions are READ COMMITTED, and every one takes its locks in the same order: its tenant's row (FOR NO KEY UPDATE
+// to change it or something of it, FOR KEY SHARE to keep it from being deleted), then other rows, and last, directly
+// before the commit, the one advisory lock of the audit log. Under that lock an event gets its place, so the order of
+// the numbers is the order of the commits. UpdateAPIKeyUsage alone locks keys without their tenant; it skips those that
+// are locked, so it waits for no lock. None of these row locks conflicts with the foreign key check that an event's
+// insert makes while it holds the audit lock.
 //
 // # Limits
 //
-// Whatever happens to the database or to another replica, a call ends: a wait for a free connection after Config.AcquireTimeout, a
-// wait for a lock after three seconds, a statement after four, each call after Config.CallTimeout. The server ends a session that
-// has been idle in a transaction for two seconds, so a replica that stops while it holds the audit lock stops nobody for longer.
-// What ends this way is registry.ErrUnavailable.
+// Whatever happens to the database or to another replica, a call ends: a wait for a free connection after
+// Config.AcquireTimeout, a wait for a lock after three seconds, a statement after four, each call after
+// Config.CallTimeout. The server ends a session that has been idle in a transaction for two seconds, so a replica that
+// stops while it holds the audit lock blocks the others for no longer. What ends this way is registry.ErrUnavailable.
 package postgres
 
 import (
@@ -30,8 +31,8 @@ import (
 
 // Config says where the database is and what this program needs of it. Only DSN is required.
 type Config struct {
-	// DSN in either form of libpq. What it sets wins over everything that this package would set: session limits, the mode of
-	// execution, pgx's pool_ settings. Several hosts with target_session_attrs=read-write follow the primary.
+	// DSN in either form of libpq. What it sets wins over everything that this package would set: session limits, the
+	// mode of execution, pgx's pool_ settings. Several hosts with target_session_attrs=read-write follow the primary.
 	DSN           string
 	MaxConns      int32           // of the pool; the DSN's pool_max_conns or 10 if 0. Ping has one more of its own.
 	SchemaVersion uint            // the oldest version of the schema that this program works with
@@ -40,7 +41,7 @@ type Config struct {
 
 	ConnectTimeout time.Duration // for one host; 3 s, or the DSN's connect_timeout
 	AcquireTimeout time.Duration // how long a call waits for a connection; 1 s
-	CallTimeout    time.Duration // for one call, unless its context ends earlier; 5 s, more than the server gives a statement
+	CallTimeout    time.Duration // for one call, unless its context ends earlier; 5 s
 	PingTimeout    time.Duration // for one Ping; 200 ms
 }
 
@@ -72,15 +73,17 @@ type Store struct {
 	ping  time.Duration
 	log   *slog.Logger
 
-	stopListening func()
+	heartbeatTimeout time.Duration // of Listen
+	stopListening    func()
 }
 
 var _ registry.Store = (*Store)(nil)
 
-// Open connects to the database. It fails, with one sentence that names the host and the next step and never the password, if the DSN
-// makes no sense (ErrDSN) or the database cannot be reached. A database that is reached but not ready (read-only, without a clean schema that
-// is new enough) is a warning in the log: the store opens, Ping says what is wrong, and it works as soon as that is mended. So is a
-// session without the limits that this package counts on, as behind a pooler that refuses them.
+// Open connects to the database. It fails, with one sentence that names the host and the next step and never the
+// password, if the DSN makes no sense (ErrDSN) or the database cannot be reached. A database that is reached but not
+// ready (read-only, without a clean schema that is new enough) is a warning in the log: the store opens, Ping says what
+// is wrong, and it works as soon as that is fixed. So is a session without the limits that this package counts on, as
+// behind a pooler that refuses them.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	pc, err := poolConfig(cfg)
@@ -91,25 +94,32 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, unreached(pc.ConnConfig, err)
 	}
-	warnOfLimits(ctx, first, cfg)
+	warnOfMissingLimits(ctx, first, cfg)
 	inner, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, unreached(pc.ConnConfig, err)
 	}
 	p := &pool{
-		inner: inner, mode: pc.ConnConfig.DefaultQueryExecMode, acquireTimeout: cfg.AcquireTimeout, callTimeout: cfg.CallTimeout,
+		inner: inner, mode: pc.ConnConfig.DefaultQueryExecMode, acquireTimeout: cfg.AcquireTimeout,
+		callTimeout: cfg.CallTimeout,
 	}
-	s := &Store{reader: reader{p}, pool: p, probe: newProbe(first, pc.ConnConfig, cfg.SchemaVersion, inner.Reset), ping: cfg.PingTimeout}
-	s.log, s.stopListening = cfg.Logger, func() {}
+	s := &Store{
+		reader: reader{p},
+		pool:   p,
+		probe:  newProbe(first, pc.ConnConfig, cfg.SchemaVersion, inner.Reset),
+		ping:   cfg.PingTimeout,
+	}
+	s.log, s.heartbeatTimeout, s.stopListening = cfg.Logger, heartbeatTimeout, func() {}
 	if _, err := s.Ping(ctx); err != nil {
-		cfg.Logger.WarnContext(ctx, "the database is reached but not ready", "error", err)
+		cfg.Logger.WarnContext(ctx, "database not ready", "error", err)
 	}
 	return s, nil
 }
 
-// Ping says whether the database can be read and written now, and holds a schema that is clean and new enough. It has a connection
-// of its own, so that it can answer when the pool is exhausted, and always returns within Config.PingTimeout. When that had to be made
-// anew the pool starts afresh too: sessions that began while the database was read-only would stay so.
+// Ping reports whether the database can be read and written now, and holds a schema that is clean and new enough. It
+// has a connection of its own, so that it can answer when the pool is exhausted, and always returns within
+// Config.PingTimeout. When that had to be made anew, the pool starts afresh too: sessions that began while the database
+// was read-only would stay so.
 func (s *Store) Ping(ctx context.Context) (registry.StoreStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.ping)
 	defer cancel()

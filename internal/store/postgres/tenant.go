@@ -10,10 +10,11 @@ import (
 )
 
 const tenantColumns = `
-	t.id, t.slug, t.name, t.status, coalesce(t.region, ''), coalesce(t.external_id, ''), coalesce(t.keycloak_org_id, ''),
+	t.id, t.slug, t.name, t.status, coalesce(t.region, ''), coalesce(t.external_id, ''), coalesce(t.keycloak_org_id,
+		''),
 	t.metadata, t.version, t.created_at, t.updated_at, t.activated_at, t.frozen_at`
 
-// tenantRow takes the tenantColumns.
+// tenantRow scans the tenantColumns.
 type tenantRow struct {
 	tenant   registry.Tenant
 	metadata []byte
@@ -40,20 +41,14 @@ func scanTenant(row pgx.CollectableRow) (registry.Tenant, error) {
 	return r.value()
 }
 
-// Tenant implements registry.TenantReader.
-func (r reader) Tenant(ctx context.Context, id uuid.UUID) (registry.Tenant, error) {
+// GetTenant implements registry.TenantReader.
+func (r reader) GetTenant(ctx context.Context, id uuid.UUID) (registry.Tenant, error) {
 	const sql = `SELECT` + tenantColumns + ` FROM tenants t WHERE t.id = $1`
 	return one(ctx, r, query{"read tenant", sql, []any{id}}, scanTenant)
 }
 
-// TenantBySlug implements registry.TenantReader.
-func (r reader) TenantBySlug(ctx context.Context, slug string) (registry.Tenant, error) {
-	const sql = `SELECT` + tenantColumns + ` FROM tenants t WHERE t.slug = $1`
-	return one(ctx, r, query{"read tenant by slug", sql, []any{slug}}, scanTenant)
-}
-
-// ManyTenantsBySlug implements registry.TenantReader.
-func (r reader) ManyTenantsBySlug(ctx context.Context, slugs []string) (map[string]registry.Tenant, error) {
+// GetTenantsBySlug implements registry.TenantReader.
+func (r reader) GetTenantsBySlug(ctx context.Context, slugs []string) (map[string]registry.Tenant, error) {
 	const sql = `SELECT` + tenantColumns + ` FROM tenants t WHERE t.slug = ANY($1)`
 	tenants, err := many(ctx, r, query{"read tenants by slug", sql, []any{list(slugs)}}, scanTenant)
 	if err != nil {
@@ -66,8 +61,8 @@ func (r reader) ManyTenantsBySlug(ctx context.Context, slugs []string) (map[stri
 	return found, nil
 }
 
-// TenantByOrg implements registry.TenantReader.
-func (r reader) TenantByOrg(ctx context.Context, org string) (registry.Tenant, error) {
+// GetTenantByKeycloakOrg implements registry.TenantReader.
+func (r reader) GetTenantByKeycloakOrg(ctx context.Context, org string) (registry.Tenant, error) {
 	const sql = `SELECT` + tenantColumns + ` FROM tenants t WHERE t.keycloak_org_id = $1`
 	return one(ctx, r, query{"read tenant by organisation", sql, []any{textOrNull(org)}}, scanTenant)
 }
@@ -78,31 +73,31 @@ func (t *tx) LockTenant(ctx context.Context, id uuid.UUID) (registry.Tenant, err
 	return one(ctx, t, query{"lock tenant", sql, []any{id}}, scanTenant)
 }
 
-// HoldTenant implements registry.TenantWriter. Its lock is the one that a foreign key check takes.
-func (t *tx) HoldTenant(ctx context.Context, id uuid.UUID) error {
-	const sql = `SELECT t.id FROM tenants t WHERE t.id = $1 FOR KEY SHARE`
-	_, err := one(ctx, t, query{"hold tenant", sql, []any{id}}, pgx.RowTo[uuid.UUID])
-	return err
-}
-
-// HoldTenants implements registry.TenantWriter.
-func (t *tx) HoldTenants(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]bool, error) {
-	const sql = `
-		WITH held AS (SELECT id FROM tenants WHERE id = ANY($1) ORDER BY id FOR KEY SHARE SKIP LOCKED)
-		SELECT t.id, EXISTS (SELECT FROM held WHERE held.id = t.id) FROM tenants t WHERE t.id = ANY($1)`
+// LockTenantsShared implements registry.TenantWriter. Its lock is the one that a foreign key check takes.
+func (t *tx) LockTenantsShared(ctx context.Context, ids []uuid.UUID, skipLocked bool) (map[uuid.UUID]bool, error) {
+	const (
+		skipping = `
+		WITH locked AS (SELECT id FROM tenants WHERE id = ANY($1) ORDER BY id FOR KEY SHARE SKIP LOCKED)
+		SELECT t.id, EXISTS (SELECT FROM locked WHERE locked.id = t.id) FROM tenants t WHERE t.id = ANY($1)`
+		waiting = `SELECT id, true FROM tenants WHERE id = ANY($1) ORDER BY id FOR KEY SHARE`
+	)
 	type row struct {
-		ID   uuid.UUID
-		Held bool
+		ID     uuid.UUID
+		Locked bool
 	}
-	held := map[uuid.UUID]bool{}
+	locked := map[uuid.UUID]bool{}
 	if len(ids) == 0 {
-		return held, nil
+		return locked, nil
 	}
-	rows, err := many(ctx, t, query{"hold tenants", sql, []any{ids}}, pgx.RowToStructByPos[row])
+	sql := waiting
+	if skipLocked {
+		sql = skipping
+	}
+	rows, err := many(ctx, t, query{"lock tenants shared", sql, []any{ids}}, pgx.RowToStructByPos[row])
 	for _, r := range rows {
-		held[r.ID] = r.Held
+		locked[r.ID] = r.Locked
 	}
-	return held, err
+	return locked, err
 }
 
 // InsertTenant implements registry.TenantWriter.
@@ -113,11 +108,12 @@ func (t *tx) InsertTenant(ctx context.Context, v registry.Tenant) error {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
 	return change(ctx, t, query{"insert tenant", sql, []any{
 		v.ID, v.Slug, v.Name, v.Status, textOrNull(v.Region), textOrNull(v.ExternalID), textOrNull(v.KeycloakOrgID),
-		document{v.Metadata}, v.Version, v.CreatedAt, v.UpdatedAt, v.ActivatedAt, v.FrozenAt,
+		jsonDocument{v.Metadata}, v.Version, v.CreatedAt, v.UpdatedAt, v.ActivatedAt, v.FrozenAt,
 	}})
 }
 
-// UpdateTenant implements registry.TenantWriter. It sets no column of a unique index, so a foreign key check need not wait for it.
+// UpdateTenant implements registry.TenantWriter. It sets no column of a unique index, so a foreign key check need not
+// wait for it.
 func (t *tx) UpdateTenant(ctx context.Context, v registry.Tenant) error {
 	const sql = `
 		UPDATE tenants SET status = $2, name = $3, region = $4, external_id = $5,
@@ -125,6 +121,6 @@ func (t *tx) UpdateTenant(ctx context.Context, v registry.Tenant) error {
 		WHERE id = $1`
 	return change(ctx, t, query{"update tenant", sql, []any{
 		v.ID, v.Status, v.Name, textOrNull(v.Region), textOrNull(v.ExternalID),
-		document{v.Metadata}, v.Version, v.UpdatedAt, v.ActivatedAt, v.FrozenAt,
+		jsonDocument{v.Metadata}, v.Version, v.UpdatedAt, v.ActivatedAt, v.FrozenAt,
 	}})
 }

@@ -31,7 +31,8 @@ type tx struct {
 
 var _ registry.Tx = (*tx)(nil)
 
-// Tx runs fn in one transaction, and up to three times more if Postgres gave up the transaction in favour of another one.
+// Tx runs fn in one transaction, and up to three times more if Postgres gave up the transaction in favour of another
+// one.
 func (s *Store) Tx(ctx context.Context, fn func(registry.Tx) error) error {
 	for retry := 1; ; retry++ {
 		contention, err := s.run(ctx, fn)
@@ -39,7 +40,10 @@ func (s *Store) Tx(ctx context.Context, fn func(registry.Tx) error) error {
 		case contention == nil:
 			return err
 		case retry > maxRetries:
-			return fmt.Errorf("postgres: the transaction lost %d times against others: %w: %w", retry, registry.ErrUnavailable, contention)
+			return fmt.Errorf(
+				"postgres: the transaction lost %d times against others: %w: %w", retry, registry.ErrUnavailable,
+				contention,
+			)
 		}
 		if err := pause(ctx, rand.N(pauseAtMost<<(retry-1))); err != nil {
 			return failure("wait before a retry", err)
@@ -47,7 +51,8 @@ func (s *Store) Tx(ctx context.Context, fn func(registry.Tx) error) error {
 	}
 }
 
-// run is one run of a transaction. If it was given up in favour of another one, contention is why, and nothing of it was committed.
+// run is one run of a transaction. If it was given up in favour of another one, contention is why, and nothing of it
+// was committed.
 func (s *Store) run(ctx context.Context, fn func(registry.Tx) error) (contention, err error) {
 	conn, begun, err := s.pool.begin(ctx)
 	if err != nil {
@@ -68,7 +73,8 @@ func (s *Store) run(ctx context.Context, fn func(registry.Tx) error) (contention
 	return nil, t.commit(ctx)
 }
 
-// call implements caller. Whatever fails but a search that finds nothing dooms the transaction, as it does in Postgres.
+// call implements caller. Every failure dooms the transaction, as it does in Postgres, but not a read that finds
+// nothing.
 func (t *tx) call(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error {
 	if t.failure != nil {
 		return t.doomed(op)
@@ -85,12 +91,12 @@ func (t *tx) call(ctx context.Context, op string, fn func(ctx context.Context, o
 
 func (t *tx) plannedEachTime() pgx.QueryExecMode { return t.pool.plannedEachTime() }
 
-// doomed tells of the first failure without being it: errors.Is finds ErrTxDoomed only.
+// doomed names the first failure in its text without wrapping it: errors.Is finds ErrTxDoomed only.
 func (t *tx) doomed(op string) error {
 	return fmt.Errorf("postgres: %s: %w: %v", op, registry.ErrTxDoomed, t.failure)
 }
 
-// commit is never repeated. Unless the server says itself that it refused, the outcome is unknown.
+// commit is never repeated. Unless the server says that it refused, the outcome is unknown.
 func (t *tx) commit(ctx context.Context) error {
 	const op = "commit"
 	if err := ctx.Err(); err != nil {
@@ -111,8 +117,8 @@ func (t *tx) commit(ctx context.Context) error {
 	return fmt.Errorf("postgres: %s: the outcome is unknown: %w: %w", op, registry.ErrUnavailable, err)
 }
 
-// end rolls back what was not committed, also if ctx has ended or fn panicked, and gives the connection back; one that does not
-// answer is closed.
+// end rolls back what was not committed, also if ctx has ended or fn panicked, and gives the connection back; one that
+// does not answer is closed.
 func (t *tx) end(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 	defer cancel()

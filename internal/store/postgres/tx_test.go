@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -12,9 +13,12 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
 )
 
-// TestContention has the server give up a transaction some times, and counts how often it is run.
-func TestContention(t *testing.T) {
+// TestTx_contention has the server give up a transaction some times, and counts how often it is run.
+func TestTx_contention(t *testing.T) {
 	t.Parallel()
+	dsn := postgrestest.New(t)
+	store, admin := open(t, postgres.Config{DSN: dsn}), connect(t, dsn)
+	admin.run(`CREATE SEQUENCE tries`) // a rollback does not undo what was taken from it
 	for _, c := range []struct {
 		code  string
 		times int // the server gives up
@@ -27,46 +31,45 @@ func TestContention(t *testing.T) {
 		{"53100", 1, 1, registry.ErrUnavailable},
 		{"55P03", 1, 1, registry.ErrUnavailable},
 	} {
-		t.Run(fmt.Sprintf("%s %d times", c.code, c.times), func(t *testing.T) {
-			t.Parallel()
-			dsn := postgrestest.New(t)
-			store := open(t, postgres.Config{DSN: dsn})
-			admin := connect(t, dsn)
-			admin.run(`CREATE SEQUENCE tries`) // a rollback does not undo what was taken from it
-			admin.run(fmt.Sprintf(`CREATE FUNCTION give_up() RETURNS trigger LANGUAGE plpgsql AS $$
-				BEGIN
-					IF nextval('tries') <= %d THEN RAISE EXCEPTION 'given up' USING ERRCODE = '%s'; END IF;
-					RETURN NEW;
-				END $$`, c.times, c.code))
-			admin.run(`CREATE TRIGGER give_up BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION give_up()`)
-			runs := 0
-			err := store.Tx(t.Context(), func(tx registry.Tx) error {
-				runs++
-				if err := tx.InsertTenant(t.Context(), newTenant("tenant")); err != nil {
-					return err
-				}
-				return tx.InsertProduct(t.Context(), newProduct("product"))
-			})
-			want(t, err, c.err)
-			if runs != c.runs {
-				t.Errorf("it ran %d times, want %d", runs, c.runs)
+		name := fmt.Sprintf("%s %d times", c.code, c.times)
+		admin.run(`ALTER SEQUENCE tries RESTART`)
+		admin.run(fmt.Sprintf(`CREATE FUNCTION give_up() RETURNS trigger LANGUAGE plpgsql AS $$
+			BEGIN
+				IF nextval('tries') <= %d THEN RAISE EXCEPTION 'given up' USING ERRCODE = '%s'; END IF;
+				RETURN NEW;
+			END $$`, c.times, c.code))
+		admin.run(`CREATE TRIGGER give_up BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION give_up()`)
+		runs := 0
+		err := store.Tx(t.Context(), func(tx registry.Tx) error {
+			runs++
+			if err := tx.InsertTenant(t.Context(), newTenant("tenant")); err != nil {
+				return err
 			}
-			if n := value[int64](admin, `SELECT count(*) FROM tenants`); n == 1 != (c.err == nil) {
-				t.Errorf("%d tenants are there", n)
-			}
+			return tx.InsertProduct(t.Context(), newProduct("product"))
 		})
+		if !errors.Is(err, c.err) {
+			t.Errorf("%s: error is %v, want %v", name, err, c.err)
+		}
+		if runs != c.runs {
+			t.Errorf("%s: it ran %d times, want %d", name, runs, c.runs)
+		}
+		if n := value[int64](admin, `SELECT count(*) FROM tenants`); n == 1 != (c.err == nil) {
+			t.Errorf("%s: %d tenants are there", name, n)
+		}
+		admin.run(`DROP FUNCTION give_up CASCADE; DELETE FROM products; DELETE FROM tenants`)
 	}
 }
 
-// TestCommitRefused: what the server refuses at COMMIT is not tried again, whatever the reason.
-func TestCommitRefused(t *testing.T) {
+// TestTx_commitRefused: what the server refuses at COMMIT is not tried again, whatever the reason.
+func TestTx_commitRefused(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.New(t)
 	store := open(t, postgres.Config{DSN: dsn})
 	admin := connect(t, dsn)
 	admin.run(`CREATE FUNCTION give_up() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN RAISE EXCEPTION 'given up' USING ERRCODE = '40001'; END $$`)
-	admin.run(`CREATE CONSTRAINT TRIGGER give_up AFTER INSERT ON products DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION give_up()`)
+	admin.run(`CREATE CONSTRAINT TRIGGER give_up AFTER INSERT ON products DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION give_up()`)
 	runs := 0
 	err := store.Tx(t.Context(), func(tx registry.Tx) error {
 		runs++
@@ -81,8 +84,9 @@ func TestCommitRefused(t *testing.T) {
 	}
 }
 
-// TestPanic: a transaction whose function panics or leaves its goroutine is rolled back, and its connection is whole.
-func TestPanic(t *testing.T) {
+// TestTx_panic: a transaction whose function panics or leaves its goroutine is rolled back, and its connection is
+// whole.
+func TestTx_panic(t *testing.T) {
 	t.Parallel()
 	store := open(t, postgres.Config{DSN: postgrestest.New(t), MaxConns: 1})
 	leave := func() {
@@ -95,7 +99,7 @@ func TestPanic(t *testing.T) {
 		})
 	}
 	leave()
-	events, err := store.Events(t.Context(), registry.AuditQuery{Limit: 1})
+	events, err := store.ListAuditEvents(t.Context(), registry.AuditQuery{PageRequest: registry.PageRequest{Limit: 1}})
 	must(t, err)
 	if len(events.Items) != 0 {
 		t.Error("the event of a transaction that panicked is there")

@@ -23,16 +23,16 @@ func idOrNull(id uuid.UUID) *uuid.UUID {
 	return &id
 }
 
-// document is a value for a jsonb column. A text in it that is not UTF-8 is an error, and nothing is sent.
-type document struct{ value any }
+// jsonDocument is a value for a jsonb column. A text in it that is not UTF-8 is an error, and nothing is sent.
+type jsonDocument struct{ value any }
 
 // Value implements driver.Valuer.
-func (d document) Value() (driver.Value, error) {
+func (d jsonDocument) Value() (driver.Value, error) {
 	text, err := json.Marshal(d.value)
 	return string(text), err
 }
 
-// fieldsOrNull keeps a map that is absent apart from one that is empty.
+// fieldsOrNull stores a map that is absent as NULL, and one that is empty as {}.
 func fieldsOrNull(m map[string]string) (*string, error) {
 	if m == nil {
 		return nil, nil

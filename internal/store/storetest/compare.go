@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,20 +15,23 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	"github.com/breakpilot/tenant-registry/internal/audit"
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
-// Compare runs the same random sequences of use cases on two stores, with one clock, and checks that they answer alike. The names,
-// keys and ids of a sequence are its own, so one store of each serves them all. It runs 30 sequences of about 15 use cases; the
-// flags and variables of rapid ask for more.
+// Compare runs the same random sequences of use cases on two stores, with one clock, and checks that they answer alike.
+// The names, keys and ids of a sequence are its own, so one store of each serves them all. It runs 30 sequences of
+// about 15 use cases; the flags and variables of rapid ask for more.
 func Compare(t *testing.T, openA, openB func(t *testing.T) registry.Store) {
 	fewer()
 	c := &comparison{}
 	for i, open := range []func(t *testing.T) registry.Store{openA, openB} {
 		store := open(t)
-		uses := registry.NewKeyUses(store, registry.KeyUsesOptions{})
-		c.sides[i].service = registry.New(store, registry.Options{Now: func() time.Time { return c.now }, MaxKeys: 3, Version: "v1", Uses: uses})
-		c.sides[i].uses = uses
+		usage := registry.NewUsageRecorder(store, registry.UsageRecorderOptions{})
+		c.sides[i].service = registry.New(
+			store, registry.Options{Now: func() time.Time { return c.now }, MaxKeys: 3, Version: "v1", Usage: usage},
+		)
+		c.sides[i].usage = usage
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		c.begin(t)
@@ -41,7 +45,7 @@ func Compare(t *testing.T, openA, openB func(t *testing.T) registry.Store) {
 	})
 }
 
-// fewer makes 30 the number of checks, unless somebody asked for another than rapid's own default.
+// fewer makes 30 the number of checks, unless the flag of rapid says other than its default.
 var fewer = sync.OnceFunc(func() {
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == "100" {
 		_ = checks.Value.Set("30")
@@ -60,7 +64,7 @@ type comparison struct {
 // side is what one store made: the same things under ids of its own, in the order of their creation.
 type side struct {
 	service *registry.Service
-	uses    *registry.KeyUses
+	usage   *registry.UsageRecorder
 	start   int64 // the position in the whole log at which the sequence began
 	tenants []uuid.UUID
 	keys    []uuid.UUID
@@ -73,8 +77,8 @@ func (c *comparison) begin(t *rapid.T) {
 	c.T, c.ctx, c.now = t, t.Context(), awkward
 	c.runs++
 	for i := range c.sides {
-		s := side{service: c.sides[i].service, uses: c.sides[i].uses, names: map[string]string{}}
-		page, err := s.service.Audit(c.ctx, operator, registry.AuditQuery{Limit: 1})
+		s := side{service: c.sides[i].service, usage: c.sides[i].usage, names: map[string]string{}}
+		page, err := s.service.Audit(c.ctx, operator, registry.AuditQuery{PageRequest: firstPage(1)})
 		if err != nil {
 			t.Fatalf("the newest event: %v", err)
 		}
@@ -92,8 +96,8 @@ func (c *comparison) step(useCase string) {
 	c.both(useCase, useCases[useCase](c))
 }
 
-// both runs one use case on both sides and compares what they answer; a fault is never an answer. It fails with the same message each time, for rapid to find
-// the shortest sequence that does.
+// both runs one use case on both sides and compares what they answer; a fault is never an answer. It fails with the
+// same message each time, for rapid to find the shortest sequence that does.
 func (c *comparison) both(name string, run run) {
 	var answers [2]string
 	for i := range c.sides {
@@ -146,12 +150,14 @@ func (c *comparison) name(what string) string {
 
 // made are the texts that differ from store to store: ids, hashes in hex and as lists of bytes, the prefixes of keys.
 var made = regexp.MustCompile(
-	`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{64}\b|\[(\d+,){31}\d+\]|bp_(live|test)_[0-9A-Za-z]{4}\b`)
+	`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{64}\b|` +
+		`\[(\d+,){31}\d+\]|bp_(live|test)_[0-9A-Za-z]{4}\b`,
+)
 
 var zeroHash = strings.Repeat("0", 64)
 
-// render writes an answer with every id, hash and key replaced by its number in the order of appearance, so that the answers of
-// two stores are the same text if they mean the same.
+// render writes an answer with every id, hash and key replaced by its number in the order of appearance, so that the
+// answers of two stores are the same text if they mean the same.
 func (s *side) render(got any) string {
 	return made.ReplaceAllStringFunc(show(got), func(found string) string {
 		if found == zeroHash || found == unknown.String() || found == uuid.Nil.String() {
@@ -165,17 +171,24 @@ func (s *side) render(got any) string {
 }
 
 // audit is the use case with positions in the whole log counted from the start of the sequence.
-func (s *side) audit(c *comparison, by registry.Caller, q registry.AuditQuery) (registry.AuditPage, error) {
-	wholeLog := q.GroupID == nil
-	if wholeLog && (q.Ascending || q.After > 0) {
-		q.After += s.start
+func (s *side) audit(c *comparison, by registry.Caller, q registry.AuditQuery) (registry.Page[audit.Event], error) {
+	start := int64(0)
+	if q.GroupID == nil {
+		start = s.start
+	}
+	if q.Ascending || q.Position > 0 {
+		q.Cursor = strconv.FormatInt(start+q.Position, 10)
 	}
 	page, err := s.service.Audit(c.ctx, by, q)
 	for i := range page.Items {
 		page.Items[i].Pos -= s.start
 	}
-	if wholeLog && page.Next != 0 {
-		page.Next -= s.start
+	if page.Next != "" {
+		next, err := strconv.ParseInt(page.Next, 10, 64)
+		if err != nil {
+			c.Fatalf("the next cursor is %q: %v", page.Next, err)
+		}
+		page.Next = strconv.FormatInt(next-start, 10)
 	}
 	return page, err
 }
@@ -186,30 +199,26 @@ func (c *comparison) readEverything() {
 		for name, read := range map[string]func(s *side, id uuid.UUID) (any, error){
 			"tenant": func(s *side, id uuid.UUID) (any, error) { return s.service.Tenant(c.ctx, operator, id) },
 			"entitlements": func(s *side, id uuid.UUID) (any, error) {
-				return pageOf(s.service.Entitlements(c.ctx, operator, id, registry.Start{Limit: 100}))
+				return s.service.Entitlements(c.ctx, operator, id, firstPage(100))
 			},
 			"catalog": func(s *side, id uuid.UUID) (any, error) {
-				return pageOf(s.service.Catalog(c.ctx, operator, &id, registry.Start{After: c.before("p"), Limit: 100}))
+				return s.service.Catalog(c.ctx, operator, &id, registry.PageRequest{Cursor: c.before("p"), Limit: 100})
 			},
 			"keys": func(s *side, id uuid.UUID) (any, error) {
-				return s.service.APIKeys(c.ctx, operator, registry.KeyQuery{TenantID: id, Limit: 100})
+				q := registry.APIKeyQuery{TenantID: id, PageRequest: firstPage(100)}
+				return s.service.APIKeys(c.ctx, operator, q)
 			},
 			"audit": func(s *side, id uuid.UUID) (any, error) {
-				return s.audit(c, operator, registry.AuditQuery{GroupID: &id, Limit: 100})
+				return s.audit(c, operator, registry.AuditQuery{GroupID: &id, PageRequest: firstPage(100)})
 			},
 		} {
 			c.both("in the end "+name, func(s *side) (any, error) { return read(s, s.tenants[i]) })
 		}
 	}
 	c.both("in the end the log", func(s *side) (any, error) {
-		return s.audit(c, operator, registry.AuditQuery{Ascending: true, Limit: 100})
+		return s.audit(c, operator, registry.AuditQuery{Ascending: true, PageRequest: firstPage(100)})
 	})
 }
 
-// before is before every name of this sequence, and behind those of the earlier ones.
+// before is before every name of this sequence, and after those of the earlier ones.
 func (c *comparison) before(what string) string { return fmt.Sprintf("%s%06d", what, c.runs) }
-
-// pageOf makes one value of a page.
-func pageOf[T any](items []T, more bool, err error) (any, error) {
-	return map[string]any{"items": items, "more": more}, err
-}

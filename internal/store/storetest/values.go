@@ -6,25 +6,27 @@ import (
 	"testing"
 	"time"
 
+	"github.com/breakpilot/tenant-registry/internal/apikey"
+
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
 func values(t *testing.T, s suite) {
-	s.test(t, "no text with NUL is stored", func(w *world) { storesNo(w, "a\x00b") })
-	s.test(t, "no text that is not UTF-8 is stored", func(w *world) { storesNo(w, "a\xffb") })
+	s.test(t, "no text with NUL is stored", func(f *fixture) { storesNo(f, "a\x00b") })
+	s.test(t, "no text that is not UTF-8 is stored", func(f *fixture) { storesNo(f, "a\xffb") })
 	s.test(t, "a text with NUL finds nothing", findsNo)
 	s.test(t, "numbers of a configuration are those of JSON", numbersOfJSON)
-	s.test(t, "a configuration that is no JSON is not stored", func(w *world) {
+	s.test(t, "a configuration that is no JSON is not stored", func(f *fixture) {
 		p := minimalProduct("product")
 		p.DefaultConfig = registry.Config{"channel": make(chan int)}
-		w.wantFault(w.insertErr(p))
+		f.wantFault(f.insertErr(p))
 	})
 	s.test(t, "times may lie far off", distantTimes)
 	s.test(t, "what went in can be changed", inputIsCopied)
 	s.test(t, "what came out can be changed", outputIsCopied)
 }
 
-func numbersOfJSON(w *world) {
+func numbersOfJSON(f *fixture) {
 	p := minimalProduct("product")
 	p.DefaultConfig = registry.Config{"int": 1, "nested": map[string]int{"a": 2}, "list": []int64{3},
 		"strings": []string{"s"}, "float": float32(0.5)}
@@ -34,105 +36,106 @@ func numbersOfJSON(w *world) {
 	tenant := minimalTenant("tenant")
 	e := minimalEntitlement(tenant.ID, "product")
 	e.Config = maps.Clone(p.DefaultConfig)
-	w.insert(tenant, p, e)
-	product, err := w.store.Product(w.ctx, "product")
-	w.must(err)
-	w.equal(product.DefaultConfig, want)
-	sources, err := w.store.Entitlements(w.ctx, tenant.ID)
-	w.must(err)
-	w.equal(sources[0].Config, want)
+	f.insert(tenant, p, e)
+	product, err := f.store.GetProduct(f.ctx, "product")
+	f.must(err)
+	f.equal(product.DefaultConfig, want)
+	sources, err := f.store.ListEntitlements(f.ctx, tenant.ID)
+	f.must(err)
+	f.equal(sources[0].Config, want)
 }
 
-func distantTimes(w *world) {
+func distantTimes(f *fixture) {
 	for i, at := range []time.Time{
-		{}, time.Unix(0, 0), time.Date(1582, 10, 10, 1, 2, 3, 999, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
+		{}, time.Unix(0, 0), time.Date(1582, 10, 10, 1, 2, 3, 999, time.UTC),
+		time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
 	} {
 		tenant := minimalTenant(fmt.Sprintf("tenant-%d", i))
 		tenant.CreatedAt, tenant.FrozenAt = at, &at
-		w.insert(tenant)
-		got, err := w.store.Tenant(w.ctx, tenant.ID)
-		w.must(err)
-		w.equal(got, kept(tenant))
+		f.insert(tenant)
+		got, err := f.store.GetTenant(f.ctx, tenant.ID)
+		f.must(err)
+		f.equal(got, stored(tenant))
 	}
 }
 
 // inputIsCopied changes rows after they were written, while the transaction is open.
-func inputIsCopied(w *world) {
-	want, rows := aWorldful("slug", "product"), []any{}
+func inputIsCopied(f *fixture) {
+	want, rows := oneOfEach("slug", "product"), []any{}
 	tenant := want[0].(registry.Tenant)
 	reference := ""
-	w.want(w.tx(func(tx registry.Tx) error {
-		w.must(insertAll(w.ctx, tx, want...))
-		reference = snapshot(w, tx, tenant.ID, "product")
+	f.want(f.tx(func(tx registry.Tx) error {
+		f.must(insertAll(f.ctx, tx, want...))
+		reference = snapshot(f, tx, tenant.ID, "product")
 		return errOfCaller
 	}), errOfCaller)
 	rows = append(rows, want...)
-	w.commit(func(tx registry.Tx) error {
+	f.commit(func(tx registry.Tx) error {
 		for _, row := range rows {
-			w.must(insert(w.ctx, tx, row))
+			f.must(insert(f.ctx, tx, row))
 			scribble(row)
 		}
 		return nil
 	})
-	w.equal(snapshot(w, w.store, tenant.ID, "product"), reference)
+	f.equal(snapshot(f, f.store, tenant.ID, "product"), reference)
 }
 
 // outputIsCopied changes everything that was read, and reads again.
-func outputIsCopied(w *world) {
-	rows := aWorldful("slug", "product")
+func outputIsCopied(f *fixture) {
+	rows := oneOfEach("slug", "product")
 	tenant := rows[0].(registry.Tenant)
-	w.insert(rows...)
-	before := snapshot(w, w.store, tenant.ID, "product")
+	f.insert(rows...)
+	before := snapshot(f, f.store, tenant.ID, "product")
 	read := func(r registry.Reader) {
 		see := func(v any, err error) {
-			w.must(err)
+			f.must(err)
 			scribble(v)
 		}
-		see(one(r.Tenant(w.ctx, tenant.ID)))
-		see(one(r.TenantByOrg(w.ctx, tenant.KeycloakOrgID)))
-		see(one(r.Product(w.ctx, "product")))
-		see(one(r.Products(w.ctx)))
-		see(one(r.PendingRequests(w.ctx, tenant.ID)))
-		see(one(r.Entitlements(w.ctx, tenant.ID)))
-		keys, err := r.APIKeys(w.ctx, registry.KeyQuery{TenantID: tenant.ID, Limit: 9})
-		w.must(err)
-		see(one(r.APIKey(w.ctx, keys.Keys[0].ID)))
-		if r != registry.Reader(w.store) || !w.options.Shared {
-			see(one(r.TenantBySlug(w.ctx, "slug")))
-			see(one(r.KeyFacts(w.ctx, keys.Keys[0].Hash, "")))
+		see(one(r.GetTenant(f.ctx, tenant.ID)))
+		see(one(r.GetTenantByKeycloakOrg(f.ctx, tenant.KeycloakOrgID)))
+		see(one(r.GetProduct(f.ctx, "product")))
+		see(one(r.ListProducts(f.ctx)))
+		see(one(r.ListPendingCatalogRequests(f.ctx, tenant.ID)))
+		see(one(r.ListEntitlements(f.ctx, tenant.ID)))
+		keys, err := r.ListAPIKeys(f.ctx, registry.APIKeyQuery{TenantID: tenant.ID, PageRequest: firstPage(9)})
+		f.must(err)
+		see(one(r.GetAPIKey(f.ctx, keys.Items[0].ID)))
+		if r != registry.Reader(f.store) || !f.options.Shared {
+			see(one(lookupTenant(f.ctx, r, "slug")))
+			see(one(lookupKey(f.ctx, r, registry.KeyLookup{Hash: keys.Items[0].Hash})))
 		}
-		scribble(keys.Keys)
-		events, err := r.Events(w.ctx, registry.AuditQuery{Limit: 9})
-		w.must(err)
-		see(one(r.Event(w.ctx, events.Items[0].ID)))
+		scribble(keys.Items)
+		events, err := r.ListAuditEvents(f.ctx, registry.AuditQuery{PageRequest: firstPage(9)})
+		f.must(err)
+		see(one(r.GetAuditEvent(f.ctx, events.Items[0].ID)))
 		scribble(events)
 	}
-	read(w.store)
-	w.equal(snapshot(w, w.store, tenant.ID, "product"), before)
-	if w.options.Shared {
-		keys, err := w.store.APIKeys(w.ctx, registry.KeyQuery{TenantID: tenant.ID, Limit: 1})
-		w.must(err)
-		sharedOutput(w, keys.Keys[0].Hash)
+	read(f.store)
+	f.equal(snapshot(f, f.store, tenant.ID, "product"), before)
+	if f.options.Shared {
+		keys, err := f.store.ListAPIKeys(f.ctx, registry.APIKeyQuery{TenantID: tenant.ID, PageRequest: firstPage(1)})
+		f.must(err)
+		sharedOutput(f, keys.Items[0].Hash)
 	}
-	w.commit(func(tx registry.Tx) error {
-		locked, err := tx.LockTenant(w.ctx, tenant.ID)
-		w.must(err)
+	f.commit(func(tx registry.Tx) error {
+		locked, err := tx.LockTenant(f.ctx, tenant.ID)
+		f.must(err)
 		scribble(locked)
 		read(tx)
 		return nil
 	})
-	w.equal(snapshot(w, w.store, tenant.ID, "product"), before)
+	f.equal(snapshot(f, f.store, tenant.ID, "product"), before)
 }
 
-// sharedOutput reads the same twice: no copy is made for whoever only reads.
-func sharedOutput(w *world, hash registry.Hash) {
+// sharedOutput reads the same twice: no copy is made for a caller that only reads.
+func sharedOutput(f *fixture, hash apikey.Hash) {
 	var seen [2]registry.KeyFacts
 	for i := range seen {
 		var err error
-		seen[i], err = w.store.KeyFacts(w.ctx, hash, "")
-		w.must(err)
+		seen[i], err = lookupKey(f.ctx, f.store, registry.KeyLookup{Hash: hash})
+		f.must(err)
 	}
 	if &seen[0].Key.Scopes[0] != &seen[1].Key.Scopes[0] {
-		w.Error("the facts of a key were copied")
+		f.Error("the facts of a key were copied")
 	}
 }

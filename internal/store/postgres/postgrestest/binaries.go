@@ -21,14 +21,15 @@ import (
 	"time"
 )
 
-// keeper makes a cluster, says whether it runs, and ends and removes it as soon as its standard input does. The kernel closes
-// that when this process ends, however it ends, so a cluster never outlives its tests.
-// $1 is the folder of the binaries, $2 the port, $3 more options of the server; the working folder is the cluster's own.
+// keeper makes a cluster, says whether it runs, and ends and removes it as soon as its standard input does. The kernel
+// closes that when this process ends, however it ends, so a cluster never outlives its tests. $1 is the folder of the
+// binaries, $2 the port, $3 more options of the server; the working folder is the cluster's own.
 const keeper = `
 trap '' PIPE
 create() { "$1/initdb" -D data -U postgres -A trust -E UTF8 --locale="$2" --no-sync; }
 start() {
-	"$1/pg_ctl" -D data -l server.log -w -t 60 -o "-c listen_addresses=127.0.0.1 -c port=$2 -c unix_socket_directories='' $3" start
+	"$1/pg_ctl" -D data -l server.log -w -t 60 \
+		-o "-c listen_addresses=127.0.0.1 -c port=$2 -c unix_socket_directories='' $3" start
 }
 { create "$1" C.UTF-8 || { rm -rf data; create "$1" C; }; } >keeper.log 2>&1 &&
 	start "$@" >>keeper.log 2>&1 && echo ready || echo failed
@@ -37,8 +38,8 @@ read -r line
 rm -rf "$PWD"
 `
 
-// careless makes a cluster fast that nobody will miss.
-const careless = "-c fsync=off -c full_page_writes=off -c max_connections=" + maxConnections
+// careless makes a cluster fast whose loss does not matter.
+const careless = "-c fsync=off -c full_page_writes=off -c autovacuum=off -c max_connections=" + maxConnections
 
 // fromBinaries runs a cluster of this process's own on a free port of the loopback address.
 func fromBinaries(ctx context.Context) (*server, error) { return runBinaries(ctx, careless) }
@@ -57,7 +58,7 @@ func runBinaries(ctx context.Context, options string) (*server, error) {
 		if err = srv.await(ctx, 5*time.Second, dsn); err == nil {
 			return srv, nil
 		}
-		err = errors.Join(err, srv.stop())
+		err = errors.Join(err, srv.close())
 	}
 	return nil, fmt.Errorf("the binaries in %s: %w", bin, err)
 }
@@ -165,7 +166,8 @@ func freePort() (string, error) {
 	return port, err
 }
 
-// binaries finds the folder of a PostgreSQL server that is new enough: the one in PATH, else the newest of the usual places.
+// binaries finds the folder of a PostgreSQL server that is new enough: the one in PATH, else the newest of the usual
+// places.
 func binaries() (string, error) {
 	var tooOld string
 	for _, folder := range candidates() {
@@ -177,7 +179,9 @@ func binaries() (string, error) {
 			tooOld = fmt.Sprintf("PostgreSQL %d in %s is too old", major, folder)
 		}
 	}
-	return "", errors.New(cmp.Or(tooOld, "no initdb, pg_ctl and postgres in PATH, /usr/lib/postgresql or where pg_config says"))
+	return "", errors.New(
+		cmp.Or(tooOld, "no initdb, pg_ctl and postgres in PATH, /usr/lib/postgresql or where pg_config says"),
+	)
 }
 
 func candidates() []string {

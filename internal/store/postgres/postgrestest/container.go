@@ -23,7 +23,7 @@ const (
 	port         = "5432/tcp"
 
 	engineTimeout  = 3 * time.Second  // for an engine to answer at all
-	pullIdle       = 10 * time.Second // for a pull to report any progress: a slow registry is waited for, an absent one is not
+	pullIdle       = 10 * time.Second // for a pull to report progress: a slow registry may take long
 	pullTimeout    = 5 * time.Minute
 	startTimeout   = time.Minute
 	maxConnections = "300"
@@ -36,7 +36,8 @@ func image(getenv func(string) string) string {
 	return defaultImage
 }
 
-// fromContainer starts a container that is removed by stop; while testcontainers' reaper is on, also if this process is killed.
+// fromContainer starts a container that is removed by stop; while testcontainers' reaper is on, also if this process is
+// killed.
 func fromContainer(ctx context.Context, image string) (*server, error) {
 	log.SetDefault(log.NewNoopLogger())
 	engine, err := engine(ctx)
@@ -48,7 +49,7 @@ func fromContainer(ctx context.Context, image string) (*server, error) {
 		return nil, err
 	}
 	if !engine.Config().RyukDisabled {
-		//lint:ignore SA1019 the library offers no other name for the image it is about to use
+		// lint:ignore SA1019 the library offers no other name for the image it is about to use
 		if err := ensureImage(ctx, engine.Client(), testcontainers.ReaperDefaultImage); err != nil {
 			return nil, fmt.Errorf("%w (TESTCONTAINERS_RYUK_DISABLED=true does without it)", err)
 		}
@@ -76,13 +77,19 @@ func fromContainer(ctx context.Context, image string) (*server, error) {
 	return srv, nil
 }
 
-// published are the DSNs to try: the address testcontainers names, and the same port here, which is the one that answers if we
-// are in a container with an engine of its own.
+// published are the DSNs to try: the address testcontainers names, and the same port here, which is the one that
+// answers if we are in a container with an engine of its own.
 func published(address, password string) []string {
 	var dsns []string
 	_, port, _ := net.SplitHostPort(address)
 	for _, host := range []string{address, net.JoinHostPort("127.0.0.1", port)} {
-		dsn := url.URL{Scheme: "postgres", User: url.UserPassword("postgres", password), Host: host, Path: "/postgres", RawQuery: "sslmode=disable"}
+		dsn := url.URL{
+			Scheme:   "postgres",
+			User:     url.UserPassword("postgres", password),
+			Host:     host,
+			Path:     "/postgres",
+			RawQuery: "sslmode=disable",
+		}
 		dsns = append(dsns, dsn.String())
 	}
 	return dsns
@@ -108,7 +115,8 @@ func engine(ctx context.Context) (found *testcontainers.DockerProvider, err erro
 	return testcontainers.NewDockerProvider()
 }
 
-// ensureImage pulls an image unless it is here. testcontainers would repeat a failed pull for as long as its context lets it.
+// ensureImage pulls an image unless it is here. testcontainers would repeat a failed pull for as long as its context
+// lets it.
 func ensureImage(ctx context.Context, engine client.APIClient, image string) error {
 	if _, err := engine.ImageInspect(ctx, image); err == nil {
 		return nil

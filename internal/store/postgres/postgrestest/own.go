@@ -6,9 +6,10 @@ import (
 	"testing"
 )
 
-// Own returns a DSN of a server that no other test uses, whose superuser may do to it what a crash would; whole is then true.
-// Such a server comes from a container or from the binaries of this machine. Where there is neither, because TEST_DATABASE_URL names
-// somebody else's, the DSN is that of New, and whole is false: only that database may be harmed.
+// Own returns a DSN of a server that no other test uses, whose superuser may do to it what a crash would; whole is then
+// true. Such a server comes from a container or from the binaries of this machine. Where there is neither, because
+// TEST_DATABASE_URL names a server that others use, the DSN is that of New, and whole is false: only that database may
+// be harmed.
 func Own(t testing.TB) (dsn string, whole bool) {
 	t.Helper()
 	skipShort(t)
@@ -20,15 +21,15 @@ func Own(t testing.TB) (dsn string, whole bool) {
 		t.Fatalf("postgrestest: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := srv.stop(); err != nil {
+		if err := srv.close(); err != nil {
 			t.Errorf("postgrestest: %v", err)
 		}
 	})
-	name, err := srv.migrated()
+	made, err := srv.migrated()
 	if err != nil {
 		t.Fatalf("postgrestest: %v", err)
 	}
-	return withDatabase(srv.dsn, name), true
+	return withDatabase(srv.dsn, made.name), true
 }
 
 // findOwn goes no way while another test goes one: testcontainers does not bear that.

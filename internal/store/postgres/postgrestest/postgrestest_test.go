@@ -45,14 +45,14 @@ func holdCluster() {
 func TestFromURL(t *testing.T) {
 	t.Parallel()
 	skipShort(t)
-	given := Empty(t) // a server of any kind; this is the database that must not be touched
+	given := Empty(t) // a server of any kind; this is the database that must not be changed
 	srv, err := fromURL(t.Context(), given)
 	if err != nil {
 		t.Fatal(err)
 	}
 	useServer(t, srv)
 	if got := tables(t, given); got != 0 {
-		t.Errorf("%d tables in the database of TEST_DATABASE_URL, want it untouched", got)
+		t.Errorf("%d tables in the database of TEST_DATABASE_URL, want none", got)
 	}
 }
 
@@ -103,7 +103,7 @@ func useServer(t *testing.T, srv *server) {
 	})
 	var left int
 	err := srv.admin(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, `SELECT count(*) FROM pg_database WHERE datname = $1`, f.template).Scan(&left)
+		return conn.QueryRow(ctx, `SELECT count(*) FROM pg_database WHERE datname = $1`, f.template.name).Scan(&left)
 	})
 	if err != nil || left != 1 {
 		t.Errorf("before the end: %d templates, %v; want one", left, err)
@@ -116,7 +116,8 @@ func useServer(t *testing.T, srv *server) {
 func tables(t *testing.T, dsn string) (n int) {
 	t.Helper()
 	conn := connect(t, dsn)
-	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_tables WHERE schemaname = 'public'`).Scan(&n); err != nil {
+	const sql = `SELECT count(*) FROM pg_tables WHERE schemaname = 'public'`
+	if err := conn.QueryRow(t.Context(), sql).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -221,9 +222,10 @@ func TestShortSkipsAndSaysSo(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "--- SKIP: TestFromURL") {
 		t.Errorf("%v, %s", err, out)
 	}
-	told, err := os.ReadFile(report)
-	if want := "skipped: -short"; err != nil || !strings.Contains(string(told), want) || !strings.Contains(string(out), want) {
-		t.Errorf("the run does not say that it left tests out: %v, %q, %s", err, told, out)
+	reported, err := os.ReadFile(report)
+	if want := "skipped: -short"; err != nil || !strings.Contains(string(reported), want) ||
+		!strings.Contains(string(out), want) {
+		t.Errorf("the run does not say that it left tests out: %v, %q, %s", err, reported, out)
 	}
 }
 
@@ -240,11 +242,20 @@ func TestFindTakesTheFirstWay(t *testing.T) {
 		container, binaries way
 		about, err          string
 	}{
-		"container first":  {nil, works("container"), works("binaries"), "container", ""},
-		"then binaries":    {nil, fails("no engine"), works("binaries"), "binaries (no container: no engine)", ""},
-		"neither":          {nil, fails("no engine"), fails("no initdb"), "", "TEST_DATABASE_URL|no engine|no initdb|apt-get install postgresql|-short"},
-		"container wanted": {map[string]string{"TEST_REQUIRE_CONTAINER": "1"}, fails("no engine"), works("binaries"), "", "TEST_REQUIRE_CONTAINER=1|no engine"},
-		"a URL that fails": {map[string]string{"TEST_DATABASE_URL": "postgres://127.0.0.1:1/x"}, works("container"), works("binaries"), "", "TEST_DATABASE_URL"},
+		"container first": {nil, works("container"), works("binaries"), "container", ""},
+		"then binaries":   {nil, fails("no engine"), works("binaries"), "binaries (no container: no engine)", ""},
+		"neither": {
+			nil, fails("no engine"), fails("no initdb"), "",
+			"TEST_DATABASE_URL|no engine|no initdb|apt-get install postgresql|-short",
+		},
+		"container wanted": {
+			map[string]string{"TEST_REQUIRE_CONTAINER": "1"}, fails("no engine"), works("binaries"), "",
+			"TEST_REQUIRE_CONTAINER=1|no engine",
+		},
+		"a URL that fails": {
+			map[string]string{"TEST_DATABASE_URL": "postgres://127.0.0.1:1/x"},
+			works("container"), works("binaries"), "", "TEST_DATABASE_URL",
+		},
 	} {
 		srv, err := find(func(key string) string { return test.env[key] }, test.container, test.binaries)
 		if test.err == "" {
@@ -267,7 +278,9 @@ func TestMajorVersion(t *testing.T) {
 	if got := majorVersion(folder); got != 0 {
 		t.Errorf("an empty folder holds version %d", got)
 	}
-	for name, text := range map[string]string{"initdb": "", "pg_ctl": "", "postgres": "#!/bin/sh\necho 'postgres (PostgreSQL) 13.4 (Debian)'\n"} {
+	for name, text := range map[string]string{
+		"initdb": "", "pg_ctl": "", "postgres": "#!/bin/sh\necho 'postgres (PostgreSQL) 13.4 (Debian)'\n",
+	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
 		}

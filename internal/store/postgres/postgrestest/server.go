@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,7 +15,9 @@ import (
 
 const (
 	oldest        = 14          // the oldest major version that the schema and the tests work on
-	emptyTemplate = "template0" // unlike template1 nobody is ever connected to it
+	emptyTemplate = "template0" // unlike template1 no client is ever connected to it
+
+	insufficientPrivilege = "42501"
 )
 
 // server is a running Postgres.
@@ -22,13 +25,16 @@ type server struct {
 	dsn   string // of a role that may create databases
 	about string // one line for people
 	stop  func() error
+
+	mu   sync.Mutex
+	conn *pgx.Conn // for one admin at a time; nil: none yet
 }
 
 // way is one place where a server may come from.
 type way func(context.Context) (*server, error)
 
-// find takes the first of the three ways that works. TEST_DATABASE_URL and TEST_REQUIRE_CONTAINER=1 are explicit wishes: if one
-// fails nothing else is tried.
+// find takes the first of the three ways that works. TEST_DATABASE_URL and TEST_REQUIRE_CONTAINER=1 are explicit: if
+// one fails nothing else is tried.
 func find(getenv func(string) string, container, binaries way) (*server, error) {
 	ctx := context.Background()
 	if dsn := getenv("TEST_DATABASE_URL"); dsn != "" {
@@ -53,7 +59,7 @@ func find(getenv func(string) string, container, binaries way) (*server, error) 
 or leave such tests out with -short`, noContainer, oldest, noBinaries)
 }
 
-// fromURL uses a server that somebody else runs, and stops nothing.
+// fromURL uses a server that is run elsewhere, and stops nothing.
 func fromURL(ctx context.Context, dsn string) (*server, error) {
 	srv := &server{about: "the server of TEST_DATABASE_URL", stop: func() error { return nil }}
 	if err := srv.await(ctx, 0, dsn); err != nil {
@@ -62,8 +68,8 @@ func fromURL(ctx context.Context, dsn string) (*server, error) {
 	return srv, nil
 }
 
-// await connects to the first of the DSNs that answers, trying again for as long as patience says, and refuses a version that
-// is too old.
+// await connects to the first of the DSNs that answers, trying again for as long as patience says, and refuses a
+// version that is too old.
 func (s *server) await(ctx context.Context, patience time.Duration, dsns ...string) error {
 	deadline := time.Now().Add(patience)
 	for try := 0; ; try++ {
@@ -85,7 +91,8 @@ func (s *server) await(ctx context.Context, patience time.Duration, dsns ...stri
 
 func (s *server) version(ctx context.Context) (number int, version string, err error) {
 	err = s.admin(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, split_part(current_setting('server_version'), ' ', 1)`).
+		return conn.QueryRow(ctx, `
+			SELECT current_setting('server_version_num')::int, split_part(current_setting('server_version'), ' ', 1)`).
 			Scan(&number, &version)
 	})
 	return number, version, err
@@ -96,14 +103,14 @@ func (s *server) create(ctx context.Context, name, template string) error {
 	return s.admin(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, fmt.Sprintf(`CREATE DATABASE %s TEMPLATE %s ENCODING 'UTF8'`, name, template))
 		var pgErr *pgconn.PgError
-		if errors.As(err, &pgErr) && pgErr.Code == "42501" {
+		if errors.As(err, &pgErr) && pgErr.Code == insufficientPrivilege {
 			return errors.New("the role of TEST_DATABASE_URL may not create databases: give it CREATEDB")
 		}
 		return err
 	})
 }
 
-// drop removes a database and whoever is connected to it.
+// drop removes a database, and ends the connections to it.
 func (s *server) drop(name string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), statementTimeout)
 	defer cancel()
@@ -113,15 +120,30 @@ func (s *server) drop(name string) error {
 	})
 }
 
+// admin runs statements in the database that the DSN names, which must be left as it is.
 func (s *server) admin(ctx context.Context, do func(context.Context, *pgx.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, s.dsn)
-	if err != nil {
-		return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == nil || s.conn.IsClosed() {
+		conn, err := pgx.Connect(ctx, s.dsn)
+		if err != nil {
+			return err
+		}
+		s.conn = conn
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	return do(ctx, conn)
+	return do(ctx, s.conn)
+}
+
+// close ends the server, if it is ours.
+func (s *server) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn != nil {
+		_ = s.conn.Close(context.Background())
+	}
+	return s.stop()
 }
 
 // withDatabase names another database of the same server, in either form of a DSN.
@@ -138,5 +160,20 @@ func withDatabase(dsn, name string) string {
 	query.Del("database")
 	parsed.RawQuery = query.Encode()
 	parsed.Path, parsed.RawPath = "/"+name, ""
+	return parsed.String()
+}
+
+// withParameter sets a parameter of the session, in either form of a DSN.
+func withParameter(dsn, name, value string) string {
+	if !strings.HasPrefix(dsn, "postgres://") && !strings.HasPrefix(dsn, "postgresql://") {
+		return dsn + " " + name + "=" + value
+	}
+	parsed, err := url.Parse(dsn)
+	if err != nil {
+		return dsn // unreachable: a connection was made with it
+	}
+	query := parsed.Query()
+	query.Set(name, value)
+	parsed.RawQuery = query.Encode()
 	return parsed.String()
 }

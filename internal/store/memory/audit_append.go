@@ -1,0 +1,114 @@
+package memory
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/audit"
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// LockAuditLog implements registry.AuditWriter. The audit lock is the writer slot.
+func (t *tx) LockAuditLog(ctx context.Context, groups []uuid.UUID, keys []audit.Digest) (registry.AuditHeads, error) {
+	return lock(ctx, t, func() (registry.AuditHeads, error) {
+		heads := registry.AuditHeads{
+			Chains:  map[uuid.UUID]audit.ChainHead{},
+			Earlier: map[audit.Digest][]registry.EarlierEvent{},
+		}
+		if last := t.db.log.last(); last != nil {
+			heads.Pos = last.Pos
+		}
+		for _, group := range groups {
+			if last := t.db.chains[group].last(); last != nil {
+				heads.Chains[group] = audit.ChainHead{Seq: last.Seq, Hash: last.ChainHash}
+			}
+		}
+		for _, key := range keys {
+			if earlier := t.db.earlierEvents(key); len(earlier) > 0 {
+				heads.Earlier[key] = earlier
+			}
+		}
+		return heads, nil
+	})
+}
+
+// InsertAuditEvents implements registry.AuditWriter.
+func (t *tx) InsertAuditEvents(ctx context.Context, events []audit.Event) error {
+	return t.write(ctx, func() error {
+		for _, e := range events {
+			if err := t.insertEvent(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (t *tx) insertEvent(e audit.Event) error {
+	e, err := storedEvent(e)
+	if err != nil {
+		return err
+	}
+	chain, index := t.db.chains[e.GroupID], idempotencyIndex{e.Idempotency.Key, e.Idempotency.Ordinal}
+	switch {
+	case t.db.events[e.ID] != nil || t.db.log.has(&e) || chain.has(&e):
+		return registry.ErrDuplicate
+	case t.db.idempotency[index] != nil:
+		return registry.ErrIdempotencyKeyUsed
+	case e.GroupID != uuid.Nil && t.db.tenants[e.GroupID] == nil:
+		return registry.ErrNoParent
+	}
+	if chain == nil {
+		chain = newChain()
+		add(t, t.db.chains, e.GroupID, chain)
+	}
+	r := &row[audit.Event]{}
+	set(t, r, e)
+	add(t, t.db.events, e.ID, r)
+	if e.Idempotency != (audit.IdempotencyRecord{}) {
+		add(t, t.db.idempotency, index, r)
+	}
+	t.db.log.insert(t, r)
+	chain.insert(t, r)
+	return nil
+}
+
+var cruds = []audit.CRUD{audit.Create, audit.Read, audit.Update, audit.Delete}
+
+// storedEvent is an event as its row holds it.
+func storedEvent(e audit.Event) (audit.Event, error) {
+	e = copyEvent(e)
+	micros(&e.Created, &e.Received)
+	switch {
+	case !slices.Contains(cruds, e.CRUD):
+		return e, broken("event crud")
+	case e.Pos < 1 || e.Seq < 1:
+		return e, broken("event numbers")
+	case !isHash(e.Hash) || !isHash(e.PrevChainHash) || !isHash(e.ChainHash):
+		return e, broken("event hashes")
+	}
+	text := texts{
+		e.GroupName, e.Action, e.SourceIP, e.Description, e.Component, e.Version, e.ExternalID, e.CorrelationID,
+		e.EmitterID, e.EmitterName,
+	}
+	for _, p := range []audit.Party{e.Actor, e.Target} {
+		text = append(text, p.ID, p.Name, p.Href, p.Type).and(p.Fields)
+	}
+	return e, text.and(e.Fields).and(e.Metadata).check()
+}
+
+// copyEvent copies nil maps, which are absent, as nil, and empty ones as empty.
+func copyEvent(e audit.Event) audit.Event {
+	e.Fields, e.Metadata = maps.Clone(e.Fields), maps.Clone(e.Metadata)
+	e.Actor.Fields, e.Target.Fields = maps.Clone(e.Actor.Fields), maps.Clone(e.Target.Fields)
+	return e
+}
+
+// shownEvent is a copy for readers, without its idempotency record.
+func shownEvent(e audit.Event) audit.Event {
+	e.Idempotency = audit.IdempotencyRecord{}
+	return copyEvent(e)
+}

@@ -1,0 +1,186 @@
+package postgres
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/breakpilot/tenant-registry/internal/audit"
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// auditLock is the key of the advisory lock of the audit log, "audit" in ASCII: the transaction that holds it may
+// append. The locks of idempotency keys are pairs of numbers, which are another key space.
+const auditLock int64 = 0x6175646974
+
+// LockAuditLog implements registry.AuditWriter. The lock is one statement and the heads the next: a statement reads as
+// of its own beginning, which is before it gets a lock.
+func (t *tx) LockAuditLog(ctx context.Context, groups []uuid.UUID, keys []audit.Digest) (registry.AuditHeads, error) {
+	const (
+		lock   = `SELECT pg_advisory_xact_lock($1)`
+		newest = `SELECT coalesce((SELECT max(pos) FROM audit_log), 0)`
+		chains = `
+			SELECT last.group_id, last.seq, encode(last.chain_hash, 'hex') FROM unnest($1::uuid[]) AS g (id)
+			CROSS JOIN LATERAL (SELECT * FROM audit_log WHERE group_id = g.id ORDER BY seq DESC LIMIT 1) AS last`
+		earlier = `SELECT` + earlierEventColumns + `
+			FROM audit_log a WHERE a.idempotency_key = ANY($1) ORDER BY a.idempotency_ordinal`
+	)
+	heads := registry.AuditHeads{
+		Chains:  map[uuid.UUID]audit.ChainHead{},
+		Earlier: map[audit.Digest][]registry.EarlierEvent{},
+	}
+	err := t.call(ctx, "lock audit log", func(ctx context.Context, on querier) error {
+		var b pgx.Batch
+		b.Queue(lock, auditLock)
+		b.Queue(newest).QueryRow(func(row pgx.Row) error { return row.Scan(&heads.Pos) })
+		b.Queue(chains, groups).Query(func(rows pgx.Rows) error {
+			var group uuid.UUID
+			var head audit.ChainHead
+			_, err := pgx.ForEachRow(rows, []any{&group, &head.Seq, &head.Hash}, func() error {
+				heads.Chains[group] = head
+				return nil
+			})
+			return err
+		})
+		if len(keys) > 0 {
+			b.Queue(earlier, hashes(keys)).Query(func(rows pgx.Rows) error {
+				found, err := pgx.CollectRows(rows, scanEarlierEvent)
+				for _, e := range found {
+					heads.Earlier[e.Key] = append(heads.Earlier[e.Key], e)
+				}
+				return err
+			})
+		}
+		return on.SendBatch(ctx, &b).Close()
+	})
+	return heads, err
+}
+
+func hashes(of []audit.Digest) [][]byte {
+	all := make([][]byte, len(of))
+	for i := range of {
+		all[i] = of[i][:]
+	}
+	return all
+}
+
+// InsertAuditEvents implements registry.AuditWriter. The foreign key holds a group to being a tenant; the platform's
+// own has none.
+func (t *tx) InsertAuditEvents(ctx context.Context, events []audit.Event) error {
+	const sql = `
+		INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, group_name, action, area, crud,
+			actor_id, actor_name, actor_href, actor_type, target_id, target_name, target_href, target_type,
+			source_ip, description, is_failure, is_anonymous, component, version, external_id, created, received,
+			correlation_id, emitter_id, emitter_name, idempotency_key, idempotency_fingerprint, idempotency_ordinal,
+			actor_fields, target_fields, fields, metadata, hash, prev_chain_hash, chain_hash)
+		SELECT * FROM unnest(
+			$1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::text[], $8::text[],
+				$9::text[]::audit_crud[],
+			$10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
+			$18::text[], $19::text[], $20::boolean[], $21::boolean[], $22::text[], $23::text[], $24::text[],
+				$25::timestamptz[], $26::timestamptz[],
+			$27::text[], $28::text[], $29::text[], $30::bytea[], $31::bytea[], $32::integer[],
+			$33::text[]::jsonb[], $34::text[]::jsonb[], $35::text[]::jsonb[], $36::text[]::jsonb[], 
+			$37::bytea[], $38::bytea[], $39::bytea[])`
+	args, err := eventColumnsOf(events)
+	return t.call(ctx, "insert audit events", func(ctx context.Context, on querier) error {
+		if err == nil {
+			_, err = on.Exec(ctx, sql, args...)
+		}
+		return err
+	})
+}
+
+type auditEvent = audit.Event
+
+// eventColumnsOf has a list for each column.
+func eventColumnsOf(events []auditEvent) ([]any, error) {
+	args := []any{
+		column(events, func(e *auditEvent) int64 { return e.Pos }),
+		column(events, func(e *auditEvent) [16]byte { return e.ID }),
+		column(events, func(e *auditEvent) [16]byte { return e.GroupID }),
+		column(events, func(e *auditEvent) int64 { return e.Seq }),
+		column(events, func(e *auditEvent) *[16]byte { return (*[16]byte)(idOrNull(e.GroupID)) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.GroupName) }),
+		column(events, func(e *auditEvent) string { return e.Action }),
+		column(events, func(e *auditEvent) string { return e.Area() }),
+		column(events, func(e *auditEvent) string { return string(e.CRUD) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.Actor.ID) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.Actor.Name) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.Actor.Href) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.Actor.Type) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.Target.ID) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.Target.Name) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.Target.Href) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.Target.Type) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.SourceIP) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.Description) }),
+		column(events, func(e *auditEvent) bool { return e.IsFailure }),
+		column(events, func(e *auditEvent) bool { return e.IsAnonymous }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.Component) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.Version) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.ExternalID) }),
+		column(events, func(e *auditEvent) time.Time { return e.Created }),
+		column(events, func(e *auditEvent) time.Time { return e.Received }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.CorrelationID) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.EmitterID) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.EmitterName) }),
+		column(events, func(e *auditEvent) []byte { return digestOrNull(e.Idempotency.Key) }),
+		column(events, func(e *auditEvent) []byte { return digestOrNull(e.Idempotency.Fingerprint) }),
+		column(events, func(e *auditEvent) *int { return ordinalOrNull(e.Idempotency) }),
+	}
+	for _, fields := range []func(*auditEvent) map[string]string{
+		func(e *auditEvent) map[string]string { return e.Actor.Fields },
+		func(e *auditEvent) map[string]string { return e.Target.Fields },
+		func(e *auditEvent) map[string]string { return e.Fields },
+		func(e *auditEvent) map[string]string { return e.Metadata },
+	} {
+		texts, err := columnOr(events, func(e *auditEvent) (*string, error) { return fieldsOrNull(fields(e)) })
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, texts)
+	}
+	for _, digest := range []func(*auditEvent) string{
+		func(e *auditEvent) string { return e.Hash },
+		func(e *auditEvent) string { return e.PrevChainHash },
+		func(e *auditEvent) string { return e.ChainHash },
+	} {
+		digests, err := columnOr(events, func(e *auditEvent) ([]byte, error) { return hex.DecodeString(digest(e)) })
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, digests)
+	}
+	return args, nil
+}
+
+func column[T any](events []auditEvent, of func(*auditEvent) T) []T {
+	values := make([]T, len(events))
+	for i := range events {
+		values[i] = of(&events[i])
+	}
+	return values
+}
+
+// columnOr is column of what may fail.
+func columnOr[T any](events []auditEvent, of func(*auditEvent) (T, error)) ([]T, error) {
+	var failed error
+	values := column(events, func(e *auditEvent) T {
+		value, err := of(e)
+		failed = errors.Join(failed, err)
+		return value
+	})
+	return values, failed
+}
+
+func digestOrNull(d audit.Digest) []byte {
+	if d == (audit.Digest{}) {
+		return nil
+	}
+	return d[:]
+}

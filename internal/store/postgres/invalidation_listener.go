@@ -1,0 +1,231 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+)
+
+// Invalidator is a cache that is notified of what others changed. Its methods are called by one goroutine, in the order
+// in which the database committed.
+type Invalidator interface {
+	// Invalidate is called for a change.
+	Invalidate(registry.Invalidation)
+	// Flush is called when anything may have been changed.
+	Flush()
+	// Renew is called when everything that was committed before sent has been passed on.
+	Renew(sent time.Time)
+}
+
+const (
+	heartbeatInterval = 250 * time.Millisecond
+	heartbeatTimeout  = 2 * time.Second // without a heartbeat, after which the connections are made anew
+	minBackOff        = 100 * time.Millisecond
+	maxBackOff        = 5 * time.Second
+	closeTimeout      = 200 * time.Millisecond
+	listenerName      = "tenant-registry-listen"
+)
+
+// errNotReceived is a connection that accepts LISTEN, and receives nothing.
+var errNotReceived = errors.New("notifications do not arrive")
+
+// listener receives what is published, on a connection of its own. Heartbeats prove that it does: they are sent by
+// another connection, as the changes are, and arrive in order with them. A connection that sent its own would receive
+// it with the answer, even behind a pooler that drops every later notification.
+type listener struct {
+	listens, sends *pgx.ConnConfig
+	to             Invalidator
+	log            *slog.Logger
+	timeout        time.Duration // heartbeatTimeout
+	began          time.Time
+	heartbeat      string // the prefix of this replica's heartbeats, before the nanoseconds since began
+
+	received bool // a heartbeat, since the connections were made
+	warned   bool // since the last heartbeat
+}
+
+// Listen passes on what any replica commits in this store's database, until Close. It needs a connection that goes
+// through no pooler of transactions: direct is the DSN for it; empty: that of the store. Only a DSN that makes no sense
+// is an error (ErrDSN): while no heartbeat arrives, the lease is not renewed, and one warning in the log names the
+// remedy.
+func (s *Store) Listen(direct string, to Invalidator) error {
+	listens := s.probe.config.Copy()
+	if direct != "" {
+		pc, err := poolConfig(Config{DSN: direct, ConnectTimeout: listens.ConnectTimeout})
+		if err != nil {
+			return err
+		}
+		listens = pc.ConnConfig
+	}
+	for name := range sessionLimits { // it waits without a limit
+		if name != "tcp_user_timeout" {
+			delete(listens.RuntimeParams, name)
+		}
+	}
+	listens.RuntimeParams["idle_session_timeout"] = "0"
+	sends := s.probe.config.Copy()
+	for _, cc := range []*pgx.ConnConfig{listens, sends} {
+		cc.RuntimeParams["application_name"] = listenerName
+	}
+	l := &listener{
+		listens: listens, sends: sends, to: to, log: s.log, timeout: s.heartbeatTimeout, began: time.Now(),
+		heartbeat: "beat " + uuid.NewString() + " ",
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.run(ctx)
+	}()
+	s.stopListening = func() { cancel(); <-ended }
+	return nil
+}
+
+// run listens until ctx ends, over new connections whenever the old ones fail.
+func (l *listener) run(ctx context.Context) {
+	for wait := minBackOff; ; wait = min(2*wait, maxBackOff) {
+		l.received = false
+		err := l.session(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		l.warn(ctx, err)
+		if l.received {
+			wait = minBackOff
+		}
+		if pause(ctx, wait) != nil {
+			return
+		}
+	}
+}
+
+func (l *listener) warn(ctx context.Context, err error) {
+	if l.warned {
+		return
+	}
+	l.warned = true
+	remedy := "none needed: it is retried until it works"
+	if errors.Is(err, errNotReceived) {
+		remedy = "set DATABASE_DIRECT_URL to a DSN of the same database that leads to no pooler"
+	}
+	l.log.WarnContext(ctx, "invalidations not received, cache off", "error", err, "remedy", remedy)
+}
+
+// session listens over two new connections, until one of them fails.
+func (l *listener) session(ctx context.Context) error {
+	receiver, err := connectPlainly(ctx, l.listens)
+	if err != nil {
+		return unreached(l.listens, err)
+	}
+	defer closeConn(receiver)
+	if err := l.exec(ctx, receiver, "LISTEN "+channel); err != nil {
+		return fmt.Errorf("LISTEN: %w", err)
+	}
+	l.to.Flush() // what was published while no connection listened
+	sender, err := connectPlainly(ctx, l.sends)
+	if err != nil {
+		return unreached(l.sends, err)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer closeConn(sender)
+		cancel(l.send(ctx, sender))
+	}()
+	err = l.receive(ctx, receiver)
+	cancel(err)
+	<-ended
+	return err
+}
+
+// send sends heartbeats. They are committed as changes are: a primary that cannot commit proves nothing.
+func (l *listener) send(ctx context.Context, sender *pgx.Conn) error {
+	tick := time.NewTicker(heartbeatInterval)
+	defer tick.Stop()
+	for {
+		at := strconv.FormatInt(int64(time.Since(l.began)), 10)
+		if err := l.exec(ctx, sender, "NOTIFY "+channel+", '"+l.heartbeat+at+"'"); err != nil {
+			return fmt.Errorf("NOTIFY: %w", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// receive passes on what arrives, as long as heartbeats are among it.
+func (l *listener) receive(ctx context.Context, receiver *pgx.Conn) error {
+	for last := time.Now(); ; {
+		waits, cancel := context.WithDeadline(ctx, last.Add(l.timeout))
+		n, err := receiver.WaitForNotification(waits)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil && waits.Err() == nil:
+			return fmt.Errorf("listening: %w", err)
+		case err != nil && l.received:
+			return fmt.Errorf("no heartbeat for %s", l.timeout)
+		case err != nil:
+			return errNotReceived
+		}
+		if l.apply(ctx, n.Payload) {
+			last = time.Now()
+		}
+	}
+}
+
+// apply passes on one notification, and reports whether it was a heartbeat of this replica.
+func (l *listener) apply(ctx context.Context, payload string) bool {
+	if !strings.HasPrefix(payload, "beat ") {
+		l.to.Invalidate(parsePayload(payload))
+		return false
+	}
+	text, own := strings.CutPrefix(payload, l.heartbeat)
+	at, err := strconv.ParseInt(text, 10, 64)
+	if !own || err != nil {
+		return false
+	}
+	l.to.Renew(l.began.Add(time.Duration(at)))
+	if l.warned {
+		l.log.InfoContext(ctx, "invalidations received, cache on")
+	}
+	l.received, l.warned = true, false
+	return true
+}
+
+// connectPlainly connects; where a pooler refuses the parameters of the session, without them.
+func connectPlainly(ctx context.Context, cc *pgx.ConnConfig) (*pgx.Conn, error) {
+	conn, err := connectUntraced(ctx, cc)
+	if !hasCode(err, protocolViolation) {
+		return conn, err
+	}
+	cc.RuntimeParams = map[string]string{"application_name": listenerName}
+	return connectUntraced(ctx, cc)
+}
+
+// exec runs a statement without parameters, and gives up the connection if it takes too long.
+func (l *listener) exec(ctx context.Context, conn *pgx.Conn, sql string) error {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	_, err := conn.Exec(ctx, sql)
+	return err
+}
+
+func closeConn(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
