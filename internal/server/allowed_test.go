@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode"
@@ -17,9 +18,10 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
-// TestAllowed sends whatever the schemas of openapi.yaml allow: none of it may be called invalid. What no schema can say (that an expiry
-// lies in the future, which tenants there are, the length of an entry's name) is kept to by the generator.
-func TestAllowed(t *testing.T) {
+// TestContract_whatSchemasAllowIsTaken sends whatever the schemas of openapi.yaml allow: none of it may be called
+// invalid. What no schema can say (that an expiry lies in the future, which tenants there are, the length of an entry's
+// name) the generator obeys.
+func TestContract_whatSchemasAllowIsTaken(t *testing.T) {
 	t.Parallel()
 	for _, o := range theContract().operations {
 		if !strings.HasPrefix(o.path, "/v1/") {
@@ -50,7 +52,8 @@ func allowedRequest(rt *rapid.T, o operation) request {
 	for _, parameters := range []openapi3.Parameters{o.item.Parameters, o.op.Parameters} {
 		for _, ref := range parameters {
 			p := ref.Value
-			if p.In == openapi3.ParameterInHeader || p.Name == "cursor" || (!p.Required && rapid.Bool().Draw(rt, "without "+p.Name)) {
+			if p.In == openapi3.ParameterInHeader || p.Name == "cursor" ||
+				(!p.Required && rapid.Bool().Draw(rt, "without "+p.Name)) {
 				continue
 			}
 			value := fmt.Sprint(allowedValue(rt, p.Name, p.Schema.Value))
@@ -84,7 +87,9 @@ func allowedValue(rt *rapid.T, name string, schema *openapi3.Schema) any {
 	}
 	switch {
 	case len(s.Enum) > 0:
-		return rapid.SampledFrom(slices.DeleteFunc(slices.Clone(s.Enum), func(v any) bool { return v == nil })).Draw(rt, name)
+		return rapid.SampledFrom(slices.DeleteFunc(slices.Clone(s.Enum), func(v any) bool {
+			return v == nil
+		})).Draw(rt, name)
 	case s.Type.Is(openapi3.TypeInteger):
 		return rapid.IntRange(int(*s.Min), int(*s.Max)).Draw(rt, name)
 	case s.Type.Is(openapi3.TypeBoolean):
@@ -130,22 +135,32 @@ var codepoint = regexp.MustCompile(`\\u([0-9A-F]{4})`)
 func allowedText(rt *rapid.T, name string, s *openapi3.Schema) string {
 	switch {
 	case s.Format == "uuid" && name == "id":
-		return rapid.SampledFrom([]string{registry.AcmeID.String(), exampleTenantID.String(), exampleKeyID.String(), exampleEventID.String()}).
-			Filter(func(id string) bool { return id != exampleKeyID.String() && id != exampleEventID.String() }).Draw(rt, name)
+		return rapid.SampledFrom([]string{
+			registry.AcmeID.String(), exampleTenantID.String(), exampleKeyID.String(), exampleEventID.String(),
+		}).
+			Filter(func(id string) bool {
+				return id != exampleKeyID.String() && id != exampleEventID.String()
+			}).Draw(rt, name)
 	case s.Format == "uuid":
-		return rapid.SampledFrom([]string{registry.AcmeID.String(), strings.ToUpper(exampleTenantID.String()), nobody.String()}).Draw(rt, name)
+		return rapid.SampledFrom([]string{
+			registry.AcmeID.String(), strings.ToUpper(exampleTenantID.String()), unknownID.String(),
+		}).Draw(rt, name)
 	case s.Format == "date-time":
 		zone := time.FixedZone("", 60*rapid.IntRange(-14*60, 14*60).Draw(rt, "zone"))
-		return time.Unix(rapid.Int64Range(4e9, 2e11).Draw(rt, name), rapid.Int64Range(0, 999_999_999).Draw(rt, "nanoseconds")).In(zone).Format(time.RFC3339Nano)
+		return time.Unix(
+			rapid.Int64Range(4e9, 2e11).Draw(rt, name), rapid.Int64Range(0, 999_999_999).Draw(rt, "nanoseconds"),
+		).In(zone).Format(time.RFC3339Nano)
 	case len(s.AnyOf) > 0:
-		return rapid.SampledFrom([]string{"", "192.0.2.1", "0.0.0.0", "::", "2001:DB8::1", "::ffff:192.0.2.1", "1:2:3:4:5:6:7:8"}).Draw(rt, name)
+		return rapid.SampledFrom([]string{
+			"", "192.0.2.1", "0.0.0.0", "::", "2001:DB8::1", "::ffff:192.0.2.1", "1:2:3:4:5:6:7:8",
+		}).Draw(rt, name)
 	}
-	pattern := codepoint.ReplaceAllString(s.Pattern, `\x{$1}`)
 	allowed := func(text string) bool {
 		return utf8.ValidString(text) && s.VisitJSON(text, formats...) == nil && !strings.ContainsFunc(text, beyond)
 	}
-	text := rapid.StringMatching(pattern).Filter(allowed).Draw(rt, name)
-	lengthy := slices.Contains([]string{"fields", "href", "description"}, name) // which together would be more than an event may have
+	text := matching(s.Pattern).Filter(allowed).Draw(rt, name)
+	// which together would be more than an event may have
+	lengthy := slices.Contains([]string{"fields", "href", "description"}, name)
 	if s.MaxLength != nil && text != "" && !lengthy && rapid.IntRange(0, 3).Draw(rt, name+" is long") == 0 {
 		runes := []rune(strings.Repeat(text, int(*s.MaxLength)))
 		if long := string(runes[:*s.MaxLength]); allowed(long) {
@@ -155,5 +170,18 @@ func allowedText(rt *rapid.T, name string, s *openapi3.Schema) string {
 	return text
 }
 
-// beyond are the characters without a shape that lie outside of the basic plane, where the patterns of openapi.yaml do not reach.
+// matching draws texts that match a pattern of openapi.yaml. Its generator is made once: that takes longer than to draw
+// from it.
+func matching(pattern string) *rapid.Generator[string] {
+	known, ok := generators.Load(pattern)
+	if !ok {
+		known, _ = generators.LoadOrStore(pattern, rapid.StringMatching(codepoint.ReplaceAllString(pattern, `\x{$1}`)))
+	}
+	return known.(*rapid.Generator[string])
+}
+
+var generators sync.Map // *rapid.Generator[string] by the pattern
+
+// beyond are the characters without a shape that lie outside of the basic plane, where the patterns of openapi.yaml do
+// not reach.
 func beyond(r rune) bool { return r > 0xFFFF && unicode.Is(unicode.Cf, r) }

@@ -1,12 +1,12 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -15,12 +15,15 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/server/web"
+	"github.com/breakpilot/tenant-registry/internal/testkit"
 )
 
 // object is a JSON object that a test writes.
 type object = map[string]any
 
-// client calls one server over HTTP. Every answer is held to openapi.yaml, and so is every request but those that send makes.
+// client calls one server over HTTP. Every answer is held to openapi.yaml, and so is every request but those that send
+// makes.
 type client struct {
 	t        *testing.T
 	http     *http.Client
@@ -30,39 +33,79 @@ type client struct {
 	store    registry.Store
 	registry *registry.Service
 	clock    *clock
-	log      *sink    // what the server logged
-	sent     *record  // every answer so far
-	canaries []string // what no answer may hold
+	log      *testkit.Output // what the server logged
+	trace    *trace          // the newest answers
+	sent     *record         // every answer, if a test sets it
+	canaries []string        // what no answer may hold
 }
 
-// record keeps every answer of a server, for a search.
+// record holds every answer of a server, for a search.
 type record struct {
-	mu   sync.Mutex
-	text []string
+	mu      sync.Mutex
+	replies []*reply
 }
 
-func (r *record) add(text string) {
+func (r *record) add(got *reply) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.text = append(r.text, text)
+	r.replies = append(r.replies, got)
 }
 
-func (r *record) holding(s string) []string {
+// showing lists the answers that show a text.
+func (r *record) showing(text string) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var found []string
-	for _, text := range r.text {
-		if strings.Contains(text, s) {
-			found = append(found, text)
+	for _, got := range r.replies {
+		if got.shows(text) {
+			found = append(found, got.String())
 		}
 	}
 	return found
 }
 
+// trace holds the newest answers of a client, which are logged if its test fails.
+type trace struct {
+	mu     sync.Mutex
+	newest []*reply
+	total  int
+}
+
+const traceLength = 50
+
+func newTrace(t *testing.T) *trace {
+	tr := &trace{}
+	t.Cleanup(func() {
+		if t.Failed() {
+			tr.log(t)
+		}
+	})
+	return tr
+}
+
+func (tr *trace) add(got *reply) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.total++
+	tr.newest = append(tr.newest, got)
+	if len(tr.newest) == 2*traceLength {
+		tr.newest = append(tr.newest[:0], tr.newest[traceLength:]...)
+	}
+}
+
+func (tr *trace) log(t *testing.T) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	last := tr.newest[max(0, len(tr.newest)-traceLength):]
+	for i, got := range last {
+		t.Logf("answer %d of %d: %.200s → %d %.300s", tr.total-len(last)+i+1, tr.total, got.what, got.status, got.body)
+	}
+}
+
 // in is the same client for a subtest.
 func (c *client) in(t *testing.T) *client {
 	same := *c
-	same.t = t
+	same.t, same.trace = t, newTrace(t)
 	return &same
 }
 
@@ -118,6 +161,16 @@ func jsonRequest(target string, body any) request {
 	return r
 }
 
+func fetch(target string) request { return request{method: http.MethodGet, target: target} }
+
+func remove(target string) request { return request{method: http.MethodDelete, target: target} }
+
+func patchRequest(target string, body any) request {
+	r := jsonRequest(target, body)
+	r.method = http.MethodPatch
+	return r
+}
+
 // call sends a request that openapi.yaml allows.
 func (c *client) call(r request) *reply {
 	c.t.Helper()
@@ -135,12 +188,11 @@ func (c *client) send(r request) *reply {
 		c.t.Errorf("%s %.200s → %d %s: %v", r.method, r.target, got.status, got.body, err)
 	}
 	c.checkDiscreet(got)
-	c.t.Logf("%s %.200s → %d %.300s", r.method, r.target, got.status, got.body)
 	return got
 }
 
-// exchange sends the target byte for byte, which a URL that was parsed would not. A path that begins with two slashes would be taken for
-// a host, so it is sent behind one.
+// exchange sends the target byte for byte, which a URL that was parsed would not. A path that begins with two slashes
+// would be taken for a host, so it is sent behind one.
 func (c *client) exchange(r request) *reply {
 	c.t.Helper()
 	base, err := url.Parse(c.url)
@@ -169,7 +221,12 @@ func (c *client) exchange(r request) *reply {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return &reply{t: c.t, what: r.method + " " + r.target, status: resp.StatusCode, header: resp.Header, body: body}
+	got := &reply{t: c.t, what: r.method + " " + r.target, status: resp.StatusCode, header: resp.Header, body: body}
+	c.trace.add(got)
+	if c.sent != nil {
+		c.sent.add(got)
+	}
+	return got
 }
 
 func splitTarget(target string) (path, query string, force bool) {
@@ -177,23 +234,22 @@ func splitTarget(target string) (path, query string, force bool) {
 	return path, query, found && query == ""
 }
 
-// telltale is what only the inside of the service would say.
-var telltale = regexp.MustCompile(`SQLSTATE|pgx|postgres://|goroutine |panic|\.go:|internal/|go-json|jsontext`)
+// internals are what only the inside of the service would say.
+var internals = []string{
+	"SQLSTATE", "pgx", "postgres://", "goroutine ", "panic", ".go:", "internal/", "go-json", "jsontext",
+}
 
-// checkDiscreet asserts that an answer shows neither the inside of the service nor what was sent, and keeps it.
+// checkDiscreet asserts that an answer shows neither the inside of the service nor what was sent.
 func (c *client) checkDiscreet(got *reply) {
 	c.t.Helper()
-	text := fmt.Sprintf("%s → %d %v %s", got.what, got.status, got.header, got.body)
-	shown := fmt.Sprintf("%v %s", got.header, got.body)
-	if got.status >= 400 && telltale.MatchString(shown) {
-		c.t.Errorf("the answer shows the inside: %s", text)
+	if got.status >= 400 && slices.ContainsFunc(internals, got.shows) {
+		c.t.Errorf("the answer shows the inside: %s", got)
 	}
 	for _, canary := range c.canaries {
-		if strings.Contains(shown, canary) {
-			c.t.Errorf("the answer shows %s: %s", canary, text)
+		if got.shows(canary) {
+			c.t.Errorf("the answer shows %s: %s", canary, got)
 		}
 	}
-	c.sent.add(shown)
 }
 
 // reply is an answer.
@@ -203,6 +259,25 @@ type reply struct {
 	status int
 	header http.Header
 	body   []byte
+}
+
+// shows reports whether a text is in the header or in the body.
+func (r *reply) shows(text string) bool {
+	if bytes.Contains(r.body, []byte(text)) {
+		return true
+	}
+	for name, values := range r.header {
+		if strings.Contains(name, text) ||
+			slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, text) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// String is the whole answer.
+func (r *reply) String() string {
+	return fmt.Sprintf("%s → %d %v %s", r.what, r.status, r.header, r.body)
 }
 
 // want asserts the status.
@@ -266,7 +341,8 @@ func (p problem) places() []string {
 	return list
 }
 
-// wantProblem asserts the code, and the status that belongs to it, and, if any are given, exactly which places it names.
+// wantProblem asserts the code, and the status that belongs to it, and, if any are given, exactly which places it
+// names.
 func (r *reply) wantProblem(code string, places ...string) problem {
 	r.t.Helper()
 	r.want(problems[code].Status)
@@ -324,4 +400,56 @@ func (q target) String() string {
 		return q.path
 	}
 	return q.path + "?" + q.values.Encode()
+}
+
+// refusal is a body, and how it is refused.
+type refusal struct {
+	body        object
+	code, place string
+}
+
+// refused posts bodies that are refused, and asserts that they leave nothing behind.
+func refused(api *client, target string, list []refusal) {
+	api.t.Helper()
+	before := len(api.events())
+	for _, r := range list {
+		api.send(jsonRequest(target, r.body)).wantProblem(r.code, r.place)
+	}
+	if after := len(api.events()); after != before {
+		api.t.Errorf("%d refused requests left %d events", len(list), after-before)
+	}
+}
+
+// pages reads a whole list page by page and returns what name says of each item.
+func pages[T any](api *client, target string, limit int, name func(T) string) []string {
+	api.t.Helper()
+	found := []string{}
+	for q := newQuery(target).set("limit", limit); ; {
+		p := as[web.Page[T]](api.get(q.String()).want(http.StatusOK))
+		for _, item := range p.Items {
+			found = append(found, name(item))
+		}
+		if p.NextCursor == nil {
+			return found
+		}
+		if len(p.Items) != limit {
+			api.t.Fatalf("%s has %d items and a next page", q, len(p.Items))
+		}
+		q = q.set("cursor", *p.NextCursor)
+	}
+}
+
+// rolesOf are those that may call a route.
+func rolesOf(r request) []string {
+	path, _, _ := strings.Cut(r.target, "?")
+	o, _, _ := theContract().find(r.method, path)
+	return Policies()[o.method+" "+o.path]
+}
+
+// at is a target with something more in its query, byte for byte.
+func at(target, more string) string {
+	if strings.Contains(target, "?") {
+		return target + "&" + more
+	}
+	return target + "?" + more
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -14,13 +15,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/server/web"
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
 )
 
 // wantRefusal asserts that an error is a refusal with one of these codes, whose words are fit for JSON.
 func wantRefusal(t *testing.T, err error, codes ...string) {
 	t.Helper()
-	var refusal *registry.Error
+	var refusal *web.Problem
 	if !errors.As(err, &refusal) || !slices.Contains(codes, refusal.Code) {
 		t.Fatalf("the error is %v, want one of %q", err, codes)
 	}
@@ -33,18 +35,24 @@ func wantRefusal(t *testing.T, err error, codes ...string) {
 
 // bodies are the requests that a body can become.
 func bodies() []any {
-	return []any{&tenantRequest{}, &wishRequest{}, &keyRequest{}, &verifyRequest{}, &eventRequest{}, &bulkRequest{}, &keyPatch{}, &rotation{}, &selfRevocation{}}
+	all := []any{&verifyRequest{}}
+	for _, m := range mutations {
+		if m.body != nil {
+			all = append(all, reflect.New(reflect.TypeOf(m.body).Elem()).Interface())
+		}
+	}
+	return all
 }
 
 // decodeInto reads a body as a handler does.
 func decodeInto(into any, body string) error {
 	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
-	text, err := readBody(r, maxBody)
+	text, err := web.ReadBody(r, maxBody)
 	if err != nil {
 		return err
 	}
-	return (&call{r: r, body: text, maxBody: maxBody}).decode(into)
+	return (&web.Request{Request: r, Body: text, MaxBody: maxBody}).Decode(into)
 }
 
 // FuzzDecode asserts that what the decoder takes is one valid document, and what it does not is refused.
@@ -69,7 +77,8 @@ func FuzzDecode(f *testing.F) {
 				wantRefusal(t, err, "malformed_body", "invalid_request", "body_too_large")
 				continue
 			}
-			if text := jsontext.Value(body); !text.IsValid() || text.Kind() != '{' || len(body) > maxBody || strings.Contains(body, `\u0000`) && !strings.Contains(body, `\\`) {
+			if text := jsontext.Value(body); !text.IsValid() || text.Kind() != '{' || len(body) > maxBody ||
+				strings.Contains(body, `\u0000`) && !strings.Contains(body, `\\`) {
 				t.Errorf("%T takes %q", into, body)
 			}
 		}
@@ -78,48 +87,56 @@ func FuzzDecode(f *testing.F) {
 
 // FuzzCursor asserts that a cursor that opens is one that was made, and opens nothing else.
 func FuzzCursor(f *testing.F) {
-	f.Add(sealCursor("catalog:all", "a-b"), "catalog:all")
-	f.Add(sealCursor("audit:true:all", "1"), "audit:true:all")
+	f.Add(web.SealCursor("catalog:all", "a-b"), "catalog:all")
+	f.Add(web.SealCursor("audit:true:all", "1"), "audit:true:all")
 	f.Add("", "")
 	f.Fuzz(func(t *testing.T, cursor, list string) {
-		if position, ok := openCursor(cursor, list); ok && sealCursor(list, position) != cursor {
-			t.Errorf("%q opens as %q in %q, whose cursor is %q", cursor, position, list, sealCursor(list, position))
+		if position, ok := web.OpenCursor(cursor, list); ok && web.SealCursor(list, position) != cursor {
+			t.Errorf("%q opens as %q in %q, whose cursor is %q", cursor, position, list, web.SealCursor(list, position))
 		}
 		if !strings.Contains(list, "\x00") && len(cursor)+len(list) < 700 {
-			if position, ok := openCursor(sealCursor(list, cursor), list); !ok || position != cursor {
+			if position, ok := web.OpenCursor(web.SealCursor(list, cursor), list); !ok || position != cursor {
 				t.Errorf("the position %q in %q comes back as %q, %t", cursor, list, position, ok)
 			}
 		}
 	})
 }
 
-// FuzzQuery asserts that what is read from a query keeps to the rules, and what does not is refused.
+// FuzzQuery asserts that what is read from a query obeys the rules, and that everything else is refused.
 func FuzzQuery(f *testing.F) {
-	for _, raw := range []string{"", "limit=1&order=asc", "limit=101", "limit=1&limit=2", "x=%ff", "%zz", "a;b", "is_failure=true&actor_id=%00", "tenant_id=x", "cursor="} {
+	for _, raw := range []string{
+		"", "limit=1&order=asc", "limit=101", "limit=1&limit=2", "x=%ff", "%zz", "a;b", "is_failure=true&actor_id=%00",
+		"tenant_id=x", "cursor=",
+	} {
 		f.Add(raw)
 	}
 	allowed := []string{"tenant_id", "limit", "order", "is_failure", "actor_id", "cursor"}
 	f.Fuzz(func(t *testing.T, raw string) {
-		q, err := readQuery(raw, allowed)
+		q, err := web.ReadQuery(raw, allowed)
 		if err != nil {
 			wantRefusal(t, err, "invalid_request")
 			return
 		}
-		id, limit, order, failure, actor := q.id("tenant_id"), q.limit(), q.oneOf("order", "desc", "asc"), q.flag("is_failure"), q.text("actor_id", 200)
-		_ = q.cursor("list")
-		if err := q.err(); err != nil {
+		id, limit, order, failure, actor :=
+			q.UUID("tenant_id"), q.Limit(), q.OneOf(
+				"order", "desc", "asc",
+			), q.Flag("is_failure"), q.Text("actor_id", 200)
+		_ = q.Cursor("list")
+		if err := q.Err(); err != nil {
 			wantRefusal(t, err, "invalid_request")
 			return
 		}
 		given, err := url.ParseQuery(raw)
-		if err != nil || (id == nil) == given.Has("tenant_id") || limit < 1 || limit > 100 || (order != "asc" && order != "desc") ||
+		if err != nil || (id == nil) == given.Has("tenant_id") || limit < 1 || limit > 100 ||
+			(order != "asc" && order != "desc") ||
 			(failure == nil) == given.Has("is_failure") || !utf8.ValidString(actor) || strings.Contains(actor, "\x00") {
 			t.Errorf("%q is read as %v %d %q %v %q", raw, id, limit, order, failure, actor)
 		}
 	})
 }
 
-// FuzzHandler asserts that no request whatever has an answer of 500 and above, or one that openapi.yaml does not describe.
+// FuzzHandler asserts that no request whatever has an answer of 500 and above, or one that openapi.yaml does not
+// describe.
 func FuzzHandler(f *testing.F) {
 	for _, r := range storeRoutes() {
 		f.Add(r.method, r.target, "application/json", "", r.body)

@@ -2,46 +2,39 @@ package server
 
 import (
 	"net/http"
-	"net/netip"
+	"slices"
+	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/uuid"
 )
 
-// TestNewRequestID: an id is a UUID of version 7 that carries the time, and no two are the same.
-func TestNewRequestID(t *testing.T) {
-	t.Parallel()
-	now := time.UnixMilli(1_770_000_000_123)
-	seen := map[string]bool{}
-	for range 10_000 {
-		text := newRequestID(now)
-		id, ok := parseID(text)
-		if !ok || id.String() != text || id.Version() != 7 || id.Variant() != uuid.RFC4122 {
-			t.Fatalf("%q is a UUID of version %d, variant %s", text, id.Version(), id.Variant())
+func TestRequestID_isTheCallersIfFit(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		longest := strings.Repeat("a", 128)
+		for _, given := range [][]string{{"x"}, {"A-Z.a_z-0.9"}, {longest}} {
+			p := api.send(request{
+				method: http.MethodGet, target: "/v1/nothing", header: http.Header{"X-Request-Id": given},
+			}).
+				wantHeader("X-Request-Id", given[0]).wantProblem("not_found")
+			if p.RequestID != given[0] {
+				t.Errorf("request_id is %q, want %q", p.RequestID, given[0])
+			}
 		}
-		seconds, rest := id.Time().UnixTime()
-		if at := time.Unix(seconds, rest); !at.Equal(now) {
-			t.Fatalf("%q is of %v, not of %v", text, at, now)
+		for _, given := range [][]string{
+			nil, {""}, {longest + "a"}, {"a b"}, {"a/b"}, {"ä"}, {"a,b"}, {"one", "two"}, {"same", "same"}, {`"x"`},
+			{unknownKey}, {"a-bp_live_b"},
+		} {
+			got := api.send(request{
+				method: http.MethodGet, target: "/v1/nothing", header: http.Header{"X-Request-Id": given},
+			})
+			if id := got.header.Get("X-Request-Id"); slices.Contains(given, id) || len(id) != 36 {
+				t.Errorf("%q becomes %q", given, id)
+			}
 		}
-		if seen[text] {
-			t.Fatalf("%q was made twice", text)
+		made := api.tenant("globex")
+		activated := api.post(join("/v1/tenants", made.ID, "activate"), nil)
+		found := api.found("correlation_id=" + activated.header.Get("X-Request-Id"))
+		if !slices.Equal(found, []string{"tenant.activate"}) {
+			t.Errorf("the audit event of the request is %q", found)
 		}
-		seen[text] = true
-	}
-}
-
-// TestClientAddress_ofThePeer: an address is shown in its one form, and nothing that is none.
-func TestClientAddress_ofThePeer(t *testing.T) {
-	t.Parallel()
-	for peer, want := range map[string]string{
-		"192.0.2.1:8080": "192.0.2.1", "0.0.0.0:0": "0.0.0.0", "[2001:DB8:0::1]:1": "2001:db8::1", "[::ffff:192.0.2.1]:1": "192.0.2.1",
-		"[fe80::1%eth0]:1": "fe80::1", "192.0.2.01:1": "", "192.0.2.1": "", "pipe": "", "": "", "@": "",
-	} {
-		if got := new(Server).clientAddress(&http.Request{RemoteAddr: peer}); got != want {
-			t.Errorf("%q is %q, want %q", peer, got, want)
-		} else if _, err := netip.ParseAddr(got); err != nil && want != "" {
-			t.Error(err)
-		}
-	}
+	})
 }

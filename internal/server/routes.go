@@ -2,76 +2,136 @@ package server
 
 import (
 	"net/http"
-	"slices"
 	"strings"
+
+	"github.com/breakpilot/tenant-registry/internal/auth"
+	"github.com/breakpilot/tenant-registry/internal/server/web"
 )
 
 // route is one line of the API.
 type route struct {
-	method, path string
-	allow        string // who may call: "anyone", or roles; what a role may touch there is the Scope that registry keeps to
-	params       string // the query parameters it takes, separated by spaces
-	event        string // the action of the audit event that a success leaves; "*" if the caller names it; empty: it changes nothing
-	traits       string // what else is special about it, separated by spaces: see below
-	handle       func(*Server, *call) (answer, error)
+	Method, Path string
+	Roles        policy   // who may call; what a role reaches there is the Access that registry keeps to
+	Query        []string // the query parameters it takes
+	// the action of the audit event that a success leaves; "*" if the caller names it; empty: it changes nothing
+	Event string
+
+	Unlimited   bool // not counted by the rate limit: products and portals call it on every request
+	LongRunning bool // has deadlines of its own: a long poll, or an answer of any length
+	Bulk        bool // takes a body of up to maxBulkBody
+
+	Handle func(*Server, *call) (web.Response, error)
 }
 
-// The traits of a route.
+// name is the method and the path as OpenAPI writes it.
+func (rt route) name() string { return rt.Method + " " + strings.TrimSuffix(rt.Path, "{$}") }
+
+// policy is who may call a route.
+type policy struct {
+	anyone bool
+	roles  []auth.Role // of which a caller needs one
+}
+
+// roles is the policy of a route that callers with one of these roles may call.
+func roles(of ...auth.Role) policy { return policy{roles: of} }
+
+// anyone is the policy of a route that needs no credential.
+var anyone = policy{anyone: true}
+
+// The roles, as the table names them.
 const (
-	unlimited = "unlimited" // not counted by the rate limit: products and portals call it on every request of theirs
-	slow      = "slow"      // has no deadline but its own: it waits for events, or writes an answer of any length
-	bulky     = "bulky"     // takes a body of up to maxBulkBody
+	operator    = auth.RoleOperator
+	portal      = auth.RolePortal
+	tenantAdmin = auth.RoleTenantAdmin
+	keysVerify  = auth.RoleKeysVerify
+	auditWrite  = auth.RoleAuditWrite
 )
 
-func (rt route) has(trait string) bool { return slices.Contains(strings.Fields(rt.traits), trait) }
+const (
+	get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
+)
 
-// routes is the whole API and who may call it. openapi.yaml describes each of them, and a test holds the two together. A
-// tenant-admin reaches its own tenant only, keys:verify its own product only, and every other role all tenants.
+func params(list string) []string { return strings.Fields(list) }
+
+// The policies that several routes share.
+var (
+	operatorOnly = roles(operator)
+	anyManager   = roles(operator, portal, tenantAdmin)
+	auditReaders = roles(operator, tenantAdmin)
+	auditWriters = roles(operator, portal, keysVerify, auditWrite)
+)
+
+// routes is the whole API and who may call it. openapi.yaml describes each of them, and a test holds the two together.
+// A tenant-admin reaches its own tenant only, keys:verify its own product only, and every other role all tenants.
 var routes = []route{
-	{"GET", "/{$}", "anyone", "", "", "", (*Server).root},
-	{"GET", "/healthz", "anyone", "", "", "", (*Server).healthz},
-	{"GET", "/readyz", "anyone", "", "", "", (*Server).readyz},
-	{"GET", "/openapi.yaml", "anyone", "", "", "", (*Server).openapiYAML},
-	{"GET", "/openapi.json", "anyone", "", "", "", (*Server).openapiJSON},
-	{"GET", "/problems/{code}", "anyone", "", "", "", (*Server).problemPage},
+	{Method: get, Path: "/{$}", Roles: anyone, Handle: (*Server).root},
+	{Method: get, Path: "/healthz", Roles: anyone, Handle: (*Server).healthz},
+	{Method: get, Path: "/readyz", Roles: anyone, Handle: (*Server).readyz},
+	{Method: get, Path: "/openapi.yaml", Roles: anyone, Handle: (*Server).openapiYAML},
+	{Method: get, Path: "/openapi.json", Roles: anyone, Handle: (*Server).openapiJSON},
+	{Method: get, Path: "/problems/{code}", Roles: anyone, Handle: (*Server).problemPage},
+	{Method: get, Path: "/docs", Roles: anyone, Handle: (*Server).docsIndex},
+	{Method: get, Path: "/docs/{page}", Roles: anyone, Handle: (*Server).docsPage},
 
-	{"POST", "/v1/tenants", "operator portal", "", "tenant.create", "", (*Server).createTenant},
-	{"GET", "/v1/tenants/{id}", "operator portal tenant-admin", "", "", "", (*Server).tenant},
-	{"GET", "/v1/tenants/by-slug/{slug}", "operator portal tenant-admin", "", "", "unlimited", (*Server).tenantBySlug},
-	{"POST", "/v1/tenants/{id}/activate", "operator", "", "tenant.activate", "", (*Server).activateTenant},
-	{"POST", "/v1/tenants/{id}/cancel", "operator tenant-admin", "", "tenant.cancel", "", (*Server).cancelTenant},
+	{Method: post, Path: "/v1/tenants", Roles: roles(operator, portal), Event: "tenant.create",
+		Handle: (*Server).createTenant},
+	{Method: get, Path: "/v1/tenants/{id}", Roles: anyManager, Handle: (*Server).tenant},
+	{Method: get, Path: "/v1/tenants/by-slug/{slug}", Roles: anyManager, Unlimited: true,
+		Handle: (*Server).tenantBySlug},
+	{Method: post, Path: "/v1/tenants/{id}/activate", Roles: operatorOnly, Event: "tenant.activate",
+		Handle: (*Server).activateTenant},
+	{Method: post, Path: "/v1/tenants/{id}/cancel", Roles: roles(operator, tenantAdmin), Event: "tenant.cancel",
+		Handle: (*Server).cancelTenant},
 
-	{"GET", "/v1/entitlements", "operator portal tenant-admin keys:verify", "tenant_id limit cursor", "", "unlimited", (*Server).entitlements},
+	{Method: get, Path: "/v1/entitlements", Roles: roles(operator, portal, tenantAdmin, keysVerify),
+		Query: params("tenant_id limit cursor"), Unlimited: true, Handle: (*Server).entitlements},
 
-	{"GET", "/v1/catalog", "operator portal tenant-admin", "tenant_id limit cursor", "", "", (*Server).catalog},
-	{"POST", "/v1/catalog/request", "operator portal tenant-admin", "", "catalog.request.create", "", (*Server).requestProduct},
-	{"POST", "/v1/catalog/trial-request", "operator portal tenant-admin", "", "entitlement.create", "", (*Server).startTrial},
+	{Method: get, Path: "/v1/catalog", Roles: anyManager, Query: params("tenant_id limit cursor"),
+		Handle: (*Server).catalog},
+	{Method: post, Path: "/v1/catalog/request", Roles: anyManager, Event: "catalog.request.create",
+		Handle: (*Server).requestProduct},
+	{Method: post, Path: "/v1/catalog/trial-request", Roles: anyManager, Event: "entitlement.create",
+		Handle: (*Server).startTrial},
 
-	{"GET", "/v1/api-keys", "operator portal tenant-admin", "tenant_id limit cursor product environment state unused_since expires_before", "", "", (*Server).apiKeys},
-	{"POST", "/v1/api-keys", "operator portal tenant-admin", "", "api_key.create", "", (*Server).createAPIKey},
-	{"GET", "/v1/api-keys/{id}", "operator portal tenant-admin", "", "", "", (*Server).apiKey},
-	{"PATCH", "/v1/api-keys/{id}", "operator portal tenant-admin", "", "api_key.update", "", (*Server).updateAPIKey},
-	{"POST", "/v1/api-keys/{id}/rotate", "operator portal tenant-admin", "", "api_key.rotate", "", (*Server).rotateAPIKey},
-	{"DELETE", "/v1/api-keys/{id}", "operator portal tenant-admin", "reason", "api_key.revoke", "", (*Server).revokeAPIKey},
-	{"POST", "/v1/api-keys/self-revoke", "anyone", "", "api_key.revoke", "", (*Server).selfRevoke},
-	{"POST", "/v1/internal/api-keys/verify", "operator keys:verify", "", "", "unlimited", (*Server).verify},
+	{Method: get, Path: "/v1/api-keys", Roles: anyManager,
+		Query:  params("tenant_id limit cursor product environment state unused_since expires_before"),
+		Handle: (*Server).apiKeys},
+	{Method: post, Path: "/v1/api-keys", Roles: anyManager, Event: "api_key.create", Handle: (*Server).createAPIKey},
+	{Method: get, Path: "/v1/api-keys/{id}", Roles: anyManager, Handle: (*Server).apiKey},
+	{Method: patch, Path: "/v1/api-keys/{id}", Roles: anyManager, Event: "api_key.update",
+		Handle: (*Server).updateAPIKey},
+	{Method: post, Path: "/v1/api-keys/{id}/rotate", Roles: anyManager, Event: "api_key.rotate",
+		Handle: (*Server).rotateAPIKey},
+	{Method: del, Path: "/v1/api-keys/{id}", Roles: anyManager, Query: params("reason"), Event: "api_key.revoke",
+		Handle: (*Server).revokeAPIKey},
+	{Method: post, Path: "/v1/api-keys/self-revoke", Roles: anyone, Event: "api_key.revoke",
+		Handle: (*Server).selfRevoke},
+	{Method: post, Path: "/v1/internal/api-keys/verify", Roles: roles(operator, keysVerify), Unlimited: true,
+		Handle: (*Server).verify},
 
-	{"POST", "/v1/audit", "operator portal keys:verify audit:write", "", "*", "unlimited", (*Server).recordEvent},
-	{"POST", "/v1/audit/bulk", "operator portal keys:verify audit:write", "", "*", "unlimited bulky", (*Server).recordEvents},
-	{"GET", "/v1/audit", "operator tenant-admin", auditParams, "", "slow", (*Server).audit},
-	{"GET", "/v1/audit/{id}", "operator tenant-admin", "", "", "", (*Server).auditEvent},
-	{"GET", "/v1/audit/chain", "operator tenant-admin", "tenant_id", "", "", (*Server).auditChain},
-	{"GET", "/v1/audit/checkpoint", "operator tenant-admin", "tenant_id", "", "", (*Server).auditCheckpoint},
-	{"GET", "/v1/audit/export", "operator tenant-admin", "tenant_id format from_seq to_seq cursor", "", "slow", (*Server).auditExport},
+	{Method: post, Path: "/v1/audit", Roles: auditWriters, Event: "*", Unlimited: true,
+		Handle: (*Server).recordEvent},
+	{Method: post, Path: "/v1/audit/bulk", Roles: auditWriters, Event: "*", Unlimited: true, Bulk: true,
+		Handle: (*Server).recordEvents},
+	{Method: get, Path: "/v1/audit", Roles: auditReaders, LongRunning: true,
+		Query: params("tenant_id order limit cursor wait action actor_id target_id correlation_id is_failure crud " +
+			"created_from created_before"),
+		Handle: (*Server).audit},
+	{Method: get, Path: "/v1/audit/{id}", Roles: auditReaders, Handle: (*Server).auditEvent},
+	{Method: get, Path: "/v1/audit/chain", Roles: auditReaders, Query: params("tenant_id"),
+		Handle: (*Server).auditChain},
+	{Method: get, Path: "/v1/audit/checkpoint", Roles: auditReaders, Query: params("tenant_id"),
+		Handle: (*Server).auditCheckpoint},
+	{Method: get, Path: "/v1/audit/export", Roles: auditReaders,
+		Query: params("tenant_id format from_seq to_seq cursor"), LongRunning: true, Handle: (*Server).auditExport},
 }
 
-const auditParams = "tenant_id order limit cursor wait action actor_id target_id correlation_id is_failure crud created_from created_before"
-
-// Routes lists the routes in the order of the table, each as "METHOD /path" with its parameters in braces, as OpenAPI writes them.
+// Routes lists the routes in the order of the table, each as "METHOD /path" with its parameters in braces, as OpenAPI
+// writes them.
 func Routes() []string {
 	list := make([]string, len(routes))
 	for i, rt := range routes {
-		list[i] = rt.method + " " + strings.TrimSuffix(rt.path, "{$}")
+		list[i] = rt.name()
 	}
 	return list
 }
@@ -79,18 +139,14 @@ func Routes() []string {
 // Policies says for each of Routes who may call it: the roles, or "anyone".
 func Policies() map[string][]string {
 	all := map[string][]string{}
-	for i, name := range Routes() {
-		all[name] = strings.Fields(routes[i].allow)
+	for _, rt := range routes {
+		if rt.Roles.anyone {
+			all[rt.name()] = []string{"anyone"}
+			continue
+		}
+		for _, role := range rt.Roles.roles {
+			all[rt.name()] = append(all[rt.name()], string(role))
+		}
 	}
 	return all
-}
-
-// mux routes by the table. Whatever fits no line is answered by unrouted, never by the mux's own text.
-func (s *Server) mux(table []route) *http.ServeMux {
-	mux := http.NewServeMux()
-	for _, rt := range table {
-		mux.Handle(rt.method+" "+rt.path, s.endpoint(rt))
-	}
-	mux.Handle("/", s.unrouted(mux))
-	return mux
 }

@@ -11,21 +11,23 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
-// TestSecrets drives a key through whatever takes one, well and badly, and then looks for it: its text is in the one answer that made it
-// and nowhere else.
-func TestSecrets(t *testing.T) {
+// TestSecrets_areInOneAnswerOnly sends a key to everything that takes one, well formed and malformed, and then searches
+// for it: its text is in the one answer that created it and nowhere else.
+func TestSecrets_areInOneAnswerOnly(t *testing.T) {
 	eachStore(t, func(t *testing.T, api *client) {
+		api.sent = &record{}
 		x := api.activeTenant("globex").ID
 		made := api.post("/v1/api-keys", object{"tenant_id": x, "name": "a key", "scopes": []string{"a"}}).
 			want(http.StatusCreated).wantHeader("Cache-Control", "no-store")
-		key := as[createdKeyBody](made)
+		key := as[secretBody](made)
 		secret := key.Key[len(key.Prefix):]
-		if found := api.sent.holding(secret); len(found) != 1 || !strings.Contains(found[0], `"key":"`+key.Key+`"`) {
+		if found := api.sent.showing(secret); len(found) != 1 || !strings.Contains(found[0], `"key":"`+key.Key+`"`) {
 			t.Fatalf("the key's text is in %d answers", len(found))
 		}
 		rotated := api.rotate(key.ID, nil)
 		rotatedSecret := rotated.Key[len(rotated.Prefix):]
-		if found := api.sent.holding(rotatedSecret); len(found) != 1 || !strings.Contains(found[0], `"key":"`+rotated.Key+`"`) {
+		if found := api.sent.showing(rotatedSecret); len(found) != 1 ||
+			!strings.Contains(found[0], `"key":"`+rotated.Key+`"`) {
 			t.Fatalf("the new text is in %d answers", len(found))
 		}
 		secrets := []string{secret, rotatedSecret}
@@ -38,7 +40,7 @@ func TestSecrets(t *testing.T) {
 			spendKey(c, key)
 			spendKey(c, rotated)
 		}
-		for _, k := range []createdKeyBody{key, rotated} {
+		for _, k := range []secretBody{key, rotated} {
 			api.send(jsonRequest("/v1/api-keys/self-revoke", object{"key": k.Key}).bearer(k.Key))
 			broken.send(jsonRequest("/v1/api-keys/self-revoke", object{"key": k.Key}))
 			panicking.send(jsonRequest("/v1/api-keys/self-revoke", object{"key": k.Key}))
@@ -57,7 +59,9 @@ func TestSecrets(t *testing.T) {
 		}
 		if api.dsn != "" {
 			rows := dump(t, api.dsn)
-			for _, form := range []string{secret, hex.EncodeToString([]byte(secret)), rotatedSecret, hex.EncodeToString([]byte(rotatedSecret))} {
+			for _, form := range []string{
+				secret, hex.EncodeToString([]byte(secret)), rotatedSecret, hex.EncodeToString([]byte(rotatedSecret)),
+			} {
 				if strings.Contains(rows, form) {
 					t.Errorf("the database has the key: %s", rows)
 				}
@@ -69,8 +73,8 @@ func TestSecrets(t *testing.T) {
 	})
 }
 
-// spendKey sends a key wherever somebody might.
-func spendKey(c *client, key createdKeyBody) {
+// spendKey sends a key in every place where a client could put it.
+func spendKey(c *client, key secretBody) {
 	c.t.Helper()
 	c.send(jsonRequest("/v1/internal/api-keys/verify", object{"key": key.Key}))
 	c.send(jsonRequest("/v1/internal/api-keys/verify", object{"key": key.Key, "product": key.Key}))
@@ -78,10 +82,17 @@ func spendKey(c *client, key createdKeyBody) {
 	c.send(jsonRequest("/v1/internal/api-keys/verify", key.Key))
 	c.send(jsonRequest("/v1/api-keys", object{"tenant_id": key.Key, "name": 1}))
 	c.send(jsonRequest(join("/v1/api-keys", key.ID, "rotate"), object{"overlap_seconds": key.Key}))
-	c.send(patch(join("/v1/api-keys", key.ID), object{"name": 1, "expires_at": key.Key, "scopes": []string{key.Key}}).with("If-Match", key.Key))
-	c.send(patch(join("/v1/api-keys", key.ID), object{"scopes": []string{key.Key}}))
+	c.send(
+		patchRequest(join("/v1/api-keys", key.ID), object{
+			"name": 1, "expires_at": key.Key, "scopes": []string{key.Key},
+		}).with("If-Match", key.Key),
+	)
+	c.send(patchRequest(join("/v1/api-keys", key.ID), object{"scopes": []string{key.Key}}))
 	c.send(jsonRequest("/v1/api-keys/self-revoke", object{"key": []string{key.Key}}))
-	for _, target := range []string{"/v1/api-keys/" + key.Key, "/v1/" + key.Key, "/v1/tenants/by-slug/" + key.Key, "/v1/api-keys?key=" + key.Key, "/v1/api-keys?tenant_id=" + key.Key} {
+	for _, target := range []string{
+		"/v1/api-keys/" + key.Key, "/v1/" + key.Key, "/v1/tenants/by-slug/" + key.Key, "/v1/api-keys?key=" + key.Key,
+		"/v1/api-keys?tenant_id=" + key.Key,
+	} {
 		for _, method := range []string{http.MethodGet, http.MethodDelete} {
 			c.send(request{method: method, target: target})
 		}

@@ -1,76 +1,89 @@
 package server
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
 	"time"
 
+	"github.com/breakpilot/tenant-registry/internal/apikey"
 	"github.com/breakpilot/tenant-registry/internal/auth"
 	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/server/web"
 )
 
 // Config is what a Server needs. Registry and Auth are required.
 type Config struct {
 	Registry *registry.Service
 	Auth     auth.Authenticator
-	Guard    *registry.Guard                 // writes security events; nil for none
+	Security *registry.SecurityLog           // records refusals; nil: nothing does
 	AuthMode string                          // shown as X-Auth-Mode on every answer if it is "dev"
 	Logger   *slog.Logger                    // slog.Default if nil
-	Wrap     func(http.Handler) http.Handler // put directly around the mux, for telemetry; nil for none
+	Wrap     func(http.Handler) http.Handler // put directly around the mux, for telemetry; nil: nothing is
 	Version  string                          // of the program, shown at /
-	// CallTimeout bounds what one request may wait for the store; 5 s if zero. A change goes on for this long even if its
-	// client has gone.
+	Docs     bool                            // serve the documentation pages at /docs
+	// CallTimeout bounds what one request may wait for the store; 5 s if zero. A change goes on for this long even if
+	// its client has gone.
 	CallTimeout time.Duration
-	// RateLimit is how many requests a second one principal may make here, and twice as many at once; 0 is no limit.
+	// RateLimit is how many requests a second one principal may make here, and twice as many at once; 0: no limit.
 	RateLimit int
-	// TrustedProxies is how many proxies stand before this server and write X-Forwarded-For; 0 is none.
+	// TrustedProxies is how many proxies are in front of this server and write X-Forwarded-For.
 	TrustedProxies int
+	// SelfRevokePace is the interval at whose multiples self-revocations are answered; 100 ms if zero.
+	SelfRevokePace time.Duration
 }
 
 // Server answers the HTTP API. It is safe for concurrent use.
 type Server struct {
+	*web.Responder
 	registry       *registry.Service
 	auth           auth.Authenticator
-	guard          *registry.Guard
-	authMode       string
-	limits         limits
+	security       *registry.SecurityLog
+	limits         rateLimits
 	trustedProxies int
 	log            *slog.Logger
 	version        string
+	docs           bool
 	callTimeout    time.Duration
+	selfRevokePace time.Duration
 	draining       atomic.Bool
 	handler        http.Handler
 }
 
-// New makes a Server. It panics if a line of the route table has no valid policy: such a program must not start.
+// New makes a Server. It panics if a line of the route table has no policy: such a program must not start.
 func New(c Config) *Server { return newServer(c, routes) }
 
 func newServer(c Config, table []route) *Server {
+	log := c.Logger
+	if log == nil {
+		log = slog.Default()
+	}
 	s := &Server{
-		registry: c.Registry, auth: c.Auth, guard: c.Guard, authMode: c.AuthMode, limits: newLimits(c.RateLimit), trustedProxies: c.TrustedProxies,
-		log: c.Logger, version: c.Version, callTimeout: c.CallTimeout,
-	}
-	if s.log == nil {
-		s.log = slog.Default()
-	}
-	if s.callTimeout == 0 {
-		s.callTimeout = 5 * time.Second
+		Responder: &web.Responder{Log: log, Realm: "tenant-registry", Problems: problems, Translate: translate},
+		registry:  c.Registry, auth: c.Auth, security: c.Security, limits: newRateLimits(c.RateLimit),
+		trustedProxies: c.TrustedProxies, log: log, version: c.Version, docs: c.Docs,
+		callTimeout:    cmp.Or(c.CallTimeout, 5*time.Second),
+		selfRevokePace: cmp.Or(c.SelfRevokePace, 100*time.Millisecond),
 	}
 	var routed http.Handler = s.mux(table)
 	if c.Wrap != nil {
 		routed = c.Wrap(routed)
 	}
-	s.handler = s.observe(s.canonical(routed))
+	observer := web.Observer{
+		Responder: s.Responder, DevMode: c.AuthMode == "dev", Probes: []string{"GET /healthz", "GET /readyz"},
+		IsSecret: apikey.HasPrefix,
+	}
+	s.handler = observer.Wrap(s.canonical(routed))
 	return s
 }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// Drain makes /readyz answer 503 from now on, so that no new traffic is sent here, and answers whoever waits for events, now or later,
-// at once; everything else goes on.
+// Drain makes /readyz answer 503 from now on, so that no new traffic is sent here, and answers long polls, now and
+// later, at once; everything else goes on.
 func (s *Server) Drain() {
 	s.draining.Store(true)
-	s.registry.EndWaits()
+	s.registry.EndLongPolls()
 }

@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/server/web"
+	"github.com/breakpilot/tenant-registry/internal/violation"
+)
+
+func (s *Server) revokeAPIKey(c *call) (web.Response, error) {
+	id, err := c.PathID()
+	if err == nil {
+		err = c.NoBody()
+	}
+	reason := c.Query.Text("reason", registry.MaxText)
+	if err == nil {
+		err = c.Query.Err()
+	}
+	if err != nil {
+		return web.Response{}, err
+	}
+	_, err = s.registry.RevokeAPIKey(c.Ctx, c.by, id, reason)
+	return web.Response{Status: http.StatusNoContent}, err
+}
+
+// selfRevocation is the body of POST /v1/api-keys/self-revoke.
+type selfRevocation struct {
+	Key *string `json:"key"`
+}
+
+// selfRevoke answers the same whatever the key was, and only at whole multiples of the pace, so that the time of the
+// answer reveals nothing either. Only a store that cannot answer is reported, and only for a text with a key's
+// checksum, which anyone can compute.
+func (s *Server) selfRevoke(c *call) (web.Response, error) {
+	began := time.Now()
+	if !s.limits.selfRevokes.Allow(web.Network(c.by.SourceIP)) {
+		return web.Response{}, web.TooManyRequests()
+	}
+	var in selfRevocation
+	if err := c.Decode(&in); err != nil {
+		return web.Response{}, err
+	}
+	if in.Key == nil {
+		return web.Response{}, web.Invalid(violation.Violation{Pointer: "/key", Message: violation.Required})
+	}
+	err := s.registry.SelfRevoke(c.Ctx, c.by, *in.Key)
+	s.awaitPace(c.Ctx, began)
+	return web.Response{Status: http.StatusNoContent}, err
+}
+
+// awaitPace waits for the next multiple of the pace since a request began.
+func (s *Server) awaitPace(ctx context.Context, began time.Time) {
+	timer := time.NewTimer(s.selfRevokePace - time.Since(began)%s.selfRevokePace)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

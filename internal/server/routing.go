@@ -1,0 +1,71 @@
+package server
+
+import (
+	"net/http"
+	"path"
+	"strings"
+
+	"github.com/breakpilot/tenant-registry/internal/server/web"
+)
+
+// mux routes by the table. What fits no line is answered by unrouted, never with the mux's own text.
+func (s *Server) mux(table []route) *http.ServeMux {
+	mux := http.NewServeMux()
+	for _, rt := range table {
+		mux.Handle(rt.Method+" "+rt.Path, s.endpoint(rt))
+	}
+	mux.Handle("/", s.unrouted(mux))
+	return mux
+}
+
+// canonical refuses a path that is not written in its one form: percent-encoding, doubled slashes and dots name nothing
+// here.
+func (s *Server) canonical(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := r.URL.EscapedPath()
+		if !strings.HasPrefix(p, "/") || strings.Contains(p, "%") || path.Clean(p) != p {
+			s.missing(w, r, web.NewProblem(web.CodeNotFound, "There is nothing at this path; paths have one form, "+
+				"without encoded characters, doubled or trailing slashes."))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// unrouted answers what no line of the table fits: 405 if another method would, else 404.
+func (s *Server) unrouted(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		web.Info(r).Context = r.Context()
+		var allowed []string
+		for _, method := range web.Methods {
+			other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+			if _, pattern := mux.Handler(other); pattern != "/" {
+				allowed = append(allowed, method)
+			}
+		}
+		if len(allowed) == 0 {
+			s.missing(w, r, web.NewProblem(web.CodeNotFound, "There is nothing at this path."))
+			return
+		}
+		list := strings.Join(allowed, ", ")
+		s.missing(w, r, web.NewProblem(web.CodeMethodNotAllowed, "This path takes "+list+"."), allowed...)
+	})
+}
+
+// missing answers for a path or method that does not exist. Under /v1 even that is told to authenticated callers only.
+func (s *Server) missing(w http.ResponseWriter, r *http.Request, problem *web.Problem, allowed ...string) {
+	if r.URL.Path == "/v1" || strings.HasPrefix(r.URL.Path, "/v1/") {
+		who, err := s.authenticate(r, web.ClientIP(r, s.trustedProxies))
+		if err == nil && !s.limits.principals.Allow(who.ID) {
+			err = web.TooManyRequests()
+		}
+		if err != nil {
+			s.WriteError(w, r, err)
+			return
+		}
+	}
+	if len(allowed) > 0 {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+	}
+	s.WriteProblem(w, r, problem)
+}

@@ -1,0 +1,33 @@
+package server
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/server/web"
+)
+
+func (s *Server) activateTenant(c *call) (web.Response, error) {
+	return s.moveTenant(c, s.registry.ActivateTenant)
+}
+
+func (s *Server) cancelTenant(c *call) (web.Response, error) {
+	return s.moveTenant(c, s.registry.CancelTenant)
+}
+
+// tenantMove is a use case that brings a tenant to another state.
+type tenantMove func(context.Context, registry.Caller, uuid.UUID) (registry.Result[registry.Tenant], error)
+
+func (s *Server) moveTenant(c *call, move tenantMove) (web.Response, error) {
+	id, err := c.PathID()
+	if err == nil {
+		err = c.NoBody()
+	}
+	if err != nil {
+		return web.Response{}, err
+	}
+	got, err := move(c.Ctx, c.by, id)
+	return changedTenant(got), err
+}

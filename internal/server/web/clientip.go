@@ -1,0 +1,39 @@
+package web
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// ClientIP is the address that events and limits name: the peer's, or, behind a known number of proxies, the one that
+// the outermost of them saw. What a client itself writes further to the left of X-Forwarded-For is ignored. Empty if
+// there is none.
+func ClientIP(r *http.Request, trustedProxies int) string {
+	if trustedProxies > 0 {
+		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+		if i := len(hops) - trustedProxies; i >= 0 {
+			if addr, err := netip.ParseAddr(strings.TrimSpace(hops[i])); err == nil {
+				return addr.Unmap().WithZone("").String()
+			}
+		}
+	}
+	addr, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	if addr.Addr().Is4() { // has one form only
+		return r.RemoteAddr[:strings.LastIndexByte(r.RemoteAddr, ':')]
+	}
+	return addr.Addr().Unmap().WithZone("").String()
+}
+
+// Network is the customer that an address stands for: of IPv6 one customer has at least 2^64 addresses.
+func Network(address string) string {
+	if addr, err := netip.ParseAddr(address); err == nil && addr.Is6() {
+		if customer, err := addr.Prefix(64); err == nil {
+			return customer.String()
+		}
+	}
+	return address
+}

@@ -1,0 +1,130 @@
+package web
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/breakpilot/tenant-registry/internal/violation"
+)
+
+// The codes of the problems that this package answers with.
+const (
+	CodeInvalidRequest       = "invalid_request"
+	CodeMalformedBody        = "malformed_body"
+	CodeBodyTooLarge         = "body_too_large"
+	CodeUnsupportedMediaType = "unsupported_media_type"
+	CodeNotFound             = "not_found"
+	CodeMethodNotAllowed     = "method_not_allowed"
+	CodeTooManyRequests      = "too_many_requests"
+	CodeInternal             = "internal"
+	CodeUnavailable          = "unavailable"
+)
+
+// ProblemType is what is fixed for a problem's code.
+type ProblemType struct {
+	Status int
+	Title  string
+	Remedy string // what the caller can do
+}
+
+// Problem is a refusal that the caller is told in full (RFC 9457). It holds no value of the input.
+type Problem struct {
+	Code       string // one of Responder.Problems
+	Detail     string // one sentence for a person
+	Violations []violation.Violation
+	Members    map[string]any // further members of the document, by name
+}
+
+// NewProblem makes a problem.
+func NewProblem(code, detail string, violations ...violation.Violation) *Problem {
+	return &Problem{Code: code, Detail: detail, Violations: violations}
+}
+
+// Invalid is the problem of a request that breaks rules.
+func Invalid(violations ...violation.Violation) *Problem {
+	return NewProblem(CodeInvalidRequest, "The request breaks a rule; errors says which.", violations...)
+}
+
+// TooManyRequests is the problem of a caller over its rate limit.
+func TooManyRequests() *Problem { return NewProblem(CodeTooManyRequests, "Rate limit exceeded.") }
+
+// internalError tells nothing of what went wrong inside.
+func internalError() *Problem {
+	return NewProblem(
+		CodeInternal, "The request could not be carried out; the log has the reason under this request id.",
+	)
+}
+
+// Error is the code and the sentence.
+func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
+
+// WriteError answers an error: a problem in full, anything else as Translate says.
+func (rs *Responder) WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	var problem *Problem
+	if !errors.As(err, &problem) {
+		problem = rs.translate(r, err)
+	}
+	rs.WriteProblem(w, r, problem)
+}
+
+// translate logs an error that is not the caller's doing, and returns the problem that stands for it.
+func (rs *Responder) translate(r *http.Request, err error) *Problem {
+	problem, info := rs.Translate(err), Info(r)
+	switch {
+	case problem == nil:
+		rs.Log.ErrorContext(info.Context, "request failed", "error", err, "route", info.Route, "request_id", info.ID)
+		return internalError()
+	case problem.Code == CodeUnavailable:
+		rs.Log.WarnContext(info.Context, "store unavailable", "error", err, "route", info.Route, "request_id", info.ID)
+	}
+	return problem
+}
+
+// WriteProblem writes a problem as problem+json.
+func (rs *Responder) WriteProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
+	kind := rs.Problems[p.Code]
+	body := map[string]any{
+		"type": "/problems/" + p.Code, "title": kind.Title, "status": kind.Status, "detail": p.Detail,
+		"code": p.Code, "request_id": Info(r).ID,
+	}
+	maps.Copy(body, p.Members)
+	violations := []violationBody{}
+	for _, v := range p.Violations {
+		violations = append(violations, showViolation(v))
+	}
+	body["errors"] = violations
+	text, err := json.Marshal(body, json.Deterministic(true))
+	if err != nil { // members are strings, times and lists of strings
+		panic(err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	switch kind.Status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", `Bearer realm="`+rs.Realm+`"`)
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		h.Set("Retry-After", "2")
+	}
+	w.WriteHeader(kind.Status)
+	_, _ = w.Write(text)
+}
+
+// violationBody names a member by its pointer, which is empty for the whole document, or a parameter by its name.
+type violationBody struct {
+	Pointer   *string `json:"pointer,omitzero"`
+	Parameter string  `json:"parameter,omitzero"`
+	Message   string  `json:"message"`
+}
+
+func showViolation(v violation.Violation) violationBody {
+	if v.Parameter != "" {
+		return violationBody{Parameter: v.Parameter, Message: v.Message}
+	}
+	return violationBody{Pointer: &v.Pointer, Message: v.Message}
+}

@@ -1,0 +1,109 @@
+package web
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+)
+
+// Responder writes answers.
+type Responder struct {
+	Log      *slog.Logger
+	Realm    string                 // of WWW-Authenticate
+	Problems map[string]ProblemType // by code
+	// Translate returns the problem that stands for an error which is none; nil: it is internal, and the log alone says
+	// why.
+	Translate func(error) *Problem
+}
+
+// Response is what a handler has to say. No Body means no body; Raw is written as it is under ContentType, and so is
+// what Stream writes.
+type Response struct {
+	Status       int
+	Body         any
+	Raw          []byte
+	Stream       func(io.Writer) error // each write is sent at once
+	ContentType  string                // of Raw and Stream
+	Filename     string                // under which a browser stores what Stream writes
+	Location     string
+	ETag         string
+	CacheControl string // no-store if empty
+	CSP          string // Content-Security-Policy; empty: none
+	Replayed     bool   // an earlier request had the effect
+}
+
+// Cacheable is the Cache-Control of what a portal reads at every page: fresh for five seconds, then for half a minute
+// while it is revalidated, and for five minutes if there is no answer.
+const Cacheable = "private, max-age=5, stale-while-revalidate=30, stale-if-error=300"
+
+// These header values are shared by all answers: they must not be changed in place.
+var (
+	noStore       = []string{"no-store"}
+	cacheable     = []string{Cacheable}
+	authorization = []string{"Authorization"}
+	typeJSON      = []string{"application/json"}
+	noSniffing    = []string{"nosniff"}
+)
+
+// setHeader is h.Set for a name in its canonical form.
+func setHeader(h http.Header, name, value string) { h[name] = []string{value} }
+
+// Respond writes what a handler returned.
+func (rs *Responder) Respond(w http.ResponseWriter, r *http.Request, a Response, err error) {
+	switch {
+	case err != nil:
+		rs.WriteError(w, r, err)
+	case a.Stream != nil:
+		rs.stream(w, r, a)
+	default:
+		rs.write(w, r, a)
+	}
+}
+
+// write sends an answer, which is encoded whole before the first byte leaves.
+func (rs *Responder) write(w http.ResponseWriter, r *http.Request, a Response) {
+	h := w.Header()
+	switch a.CacheControl {
+	case "":
+		h["Cache-Control"] = noStore
+	case Cacheable: // by a private cache, and for that caller alone
+		h["Cache-Control"], h["Vary"] = cacheable, authorization
+	default:
+		setHeader(h, "Cache-Control", a.CacheControl)
+	}
+	if a.ETag != "" {
+		setHeader(h, "Etag", a.ETag)
+		read := r.Method == http.MethodGet || r.Method == http.MethodHead // the answer to a change is never conditional
+		if read && matchesETag(r.Header["If-None-Match"], a.ETag) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+	}
+	if a.Replayed {
+		h.Set("Idempotent-Replayed", "true")
+	}
+	if a.Location != "" {
+		setHeader(h, "Location", a.Location)
+	}
+	if a.CSP != "" {
+		setHeader(h, "Content-Security-Policy", a.CSP)
+	}
+	body := a.Raw
+	if a.Body != nil {
+		text, err := encode(a.Body)
+		if err != nil {
+			rs.WriteError(w, r, err)
+			return
+		}
+		defer text.release()
+		body, h["Content-Type"] = text.b, typeJSON
+	} else if a.ContentType != "" {
+		setHeader(h, "Content-Type", a.ContentType)
+	}
+	if body != nil {
+		setHeader(h, "Content-Length", strconv.Itoa(len(body)))
+	}
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(body) // a client that has gone cannot be told
+}
