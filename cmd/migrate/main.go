@@ -1,11 +1,11 @@
-// Command migrate applies the embedded SQL migrations to Postgres. It runs as an init container before the server, and by hand.
+// Command migrate applies the embedded SQL migrations to Postgres. It runs as an init container before the server, and
+// by hand.
 //
-// It exits 0 when the schema is where the command wanted it, 1 on a failure, 2 when the arguments or the environment are not usable, and 3 when the
-// schema is dirty; then it prints the commands that mend it.
+// It exits 0 when the schema is where the command wanted it, 1 on a failure, 2 when the arguments or the environment
+// are not usable, and 3 when the schema is dirty; then it prints the commands that fix it.
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,12 +14,9 @@ import (
 	"os/signal"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
-	"time"
 
 	"github.com/breakpilot/tenant-registry/internal/migrate"
-	"github.com/breakpilot/tenant-registry/migrations"
 )
 
 func main() {
@@ -65,37 +62,6 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 	err = action(ctx)
 	return cmd.end(err, stderr)
-}
-
-// end says how an action ended, and returns the exit code.
-func (c command) end(err error, stderr io.Writer) int {
-	var (
-		dirty   *migrate.DirtyError
-		refused unusable
-	)
-	_, variable := c.dsn()
-	switch {
-	case err == nil:
-		return exitOK
-	case errors.As(err, &dirty):
-		fmt.Fprintf(stderr, "migrate: %v\n%s", dirty, c.mending(dirty))
-		return exitDirty
-	case errors.As(err, &refused), errors.Is(err, migrate.ErrName):
-		fmt.Fprintf(stderr, "migrate: %v\n", err)
-		return exitUsage
-	case errors.Is(err, migrate.ErrDSN):
-		fmt.Fprintf(stderr, "migrate: %s: %v\n", variable, err)
-		return exitUsage
-	case errors.Is(err, migrate.ErrReadOnly):
-		fmt.Fprintf(stderr, "migrate: %v: point %s at the primary, or make it writable\n", err, variable)
-		return exitFailure
-	case errors.Is(err, migrate.ErrConnect):
-		fmt.Fprintf(stderr, "migrate: %v; put %s right, or start the Postgres it names\n", err, variable)
-		return exitFailure
-	default:
-		fmt.Fprintf(stderr, "migrate: %v\n", err)
-		return exitFailure
-	}
 }
 
 type command struct {
@@ -154,120 +120,4 @@ func (c command) parse(args []string) (action, error) {
 	return c.change(wait, func(s migrate.Schema, ctx context.Context) (migrate.Result, error) {
 		return s.Force(ctx, uint(version))
 	}), nil
-}
-
-// change is an action that moves the schema and says where it is then.
-func (c command) change(wait time.Duration, move func(migrate.Schema, context.Context) (migrate.Result, error)) action {
-	return func(ctx context.Context) error {
-		schema, err := c.schema(wait)
-		if err != nil {
-			return err
-		}
-		result, err := move(schema, ctx)
-		if err != nil {
-			return err
-		}
-		switch {
-		case result.Mended:
-			fmt.Fprintf(c.out, "schema is recorded as clean at version %d (was dirty at %d)\n", result.To, result.From)
-		case result.From != result.To:
-			fmt.Fprintf(c.out, "schema is at version %d (was %d)\n", result.To, result.From)
-		case result.To > result.Latest:
-			fmt.Fprintf(c.out, "schema is at version %d, newer than the %d this build knows; nothing to do\n", result.To, result.Latest)
-		default:
-			fmt.Fprintf(c.out, "schema is at version %d; nothing to do\n", result.To)
-		}
-		return nil
-	}
-}
-
-func (c command) version(wait time.Duration) action {
-	return func(ctx context.Context) error {
-		schema, err := c.schema(wait)
-		if err != nil {
-			return err
-		}
-		state, err := schema.Version(ctx)
-		var dirty *migrate.DirtyError
-		switch {
-		case errors.As(err, &dirty):
-			fmt.Fprintf(c.out, "%d (dirty)\n", state.Version)
-		case err != nil:
-		case state.Running:
-			fmt.Fprintf(c.out, "%d (dirty: a migration to it is under way)\n", state.Version)
-		default:
-			fmt.Fprintf(c.out, "%d\n", state.Version)
-		}
-		return err
-	}
-}
-
-func (c command) create(name string) error {
-	up, down, err := migrate.Create("migrations", name)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(c.out, "created %s\ncreated %s\n", up, down)
-	return nil
-}
-
-func (c command) schema(wait time.Duration) (migrate.Schema, error) {
-	dsn, variable := c.dsn()
-	if dsn == "" {
-		return migrate.Schema{}, unusable{fmt.Errorf("%s is not set, and the in-memory store needs no migrations: set it to the database to migrate, such as postgres://user:password@localhost:5432/tenant_registry", variable)}
-	}
-	env := cmp.Or(c.getenv("APP_ENV"), "dev")
-	if !slices.Contains([]string{"dev", "stage", "prod"}, env) {
-		return migrate.Schema{}, unusable{errors.New("APP_ENV: must be one of dev, stage, prod")}
-	}
-	return migrate.Schema{DSN: dsn, Files: migrations.FS, Env: env, LockWait: wait}, nil
-}
-
-// dsn is the DSN and the variable it comes from.
-func (c command) dsn() (dsn, variable string) {
-	if dsn := c.getenv("MIGRATE_DATABASE_URL"); dsn != "" {
-		return dsn, "MIGRATE_DATABASE_URL"
-	}
-	return c.getenv("DATABASE_URL"), "DATABASE_URL"
-}
-
-func (c command) lockWait() (time.Duration, error) {
-	text := c.getenv("MIGRATE_LOCK_WAIT")
-	if text == "" {
-		return migrate.DefaultLockWait, nil
-	}
-	wait, err := time.ParseDuration(text)
-	if err != nil || wait <= 0 {
-		return 0, errors.New("MIGRATE_LOCK_WAIT has to be a duration such as 30s or 5m")
-	}
-	return wait, nil
-}
-
-// mending are the commands that mend a dirty schema, ready to be pasted, and how to choose where there is a choice.
-func (c command) mending(dirty *migrate.DirtyError) string {
-	commands := func(version uint) string {
-		return fmt.Sprintf("  %s force %d\n  %s up\n", c.self, version, c.self)
-	}
-	switch dirty.Outcome {
-	case migrate.RolledBack:
-		return "once what made it fail is put right, this mends it:\n" + commands(dirty.Choices[0])
-	case migrate.Committed:
-		return "this mends it:\n" + commands(dirty.Choices[0])
-	}
-	text := fmt.Sprintf("look with psql (\\d) which objects are there and compare with the files; if the migration to version %d was done, this mends it:\n", dirty.Version)
-	for i, version := range dirty.Choices {
-		if i > 0 {
-			text += "if nothing of it is there, this does:\n"
-		}
-		text += commands(version)
-	}
-	return text
-}
-
-// self is how to call this program again: "go run" removes the binary it made.
-func self(name string) string {
-	if strings.Contains(name, "/go-build") {
-		return "go run ./cmd/migrate"
-	}
-	return name
 }

@@ -14,31 +14,34 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/breakpilot/tenant-registry/internal/migrate"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+	"github.com/breakpilot/tenant-registry/internal/testkit"
 	"github.com/breakpilot/tenant-registry/migrations"
-	"github.com/jackc/pgx/v5"
 )
 
 const canary = "c4n4ry-p4ssw0rd"
 
-var binary string // the program, built once
+var binary string // the path of the program, built once
 
+// The program is built without the race detector, with which a process takes long to start, and these tests start many.
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "migrate-test-")
+	folder, err := os.MkdirTemp("", "migrate-test-")
 	if err != nil {
 		panic(err)
 	}
-	binary = filepath.Join(dir, "migrate")
+	binary = filepath.Join(folder, "migrate")
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		panic(fmt.Sprintf("%v: %s", err, out))
 	}
 	code := postgrestest.Main(m)
-	os.RemoveAll(dir)
+	os.RemoveAll(folder)
 	os.Exit(code)
 }
 
-// program is the built binary with nothing in its environment but what is named.
+// program is the program with nothing in its environment but what is named.
 func program(env []string, args ...string) *exec.Cmd {
 	cmd := exec.Command(binary, args...)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
@@ -60,21 +63,51 @@ func finish(t *testing.T, cmd *exec.Cmd) (code int, out, errOut string) {
 func want(t *testing.T, cmd *exec.Cmd, code int, stdout, stderr string) (errOut string) {
 	t.Helper()
 	gotCode, gotOut, gotErr := finish(t, cmd)
-	if gotCode != code || !regexp.MustCompile(`^(?:`+stdout+`)$`).MatchString(gotOut) || !regexp.MustCompile(`^(?:`+stderr+`)$`).MatchString(gotErr) {
-		t.Errorf("%v: exit %d, %q, %q; want %d, %q, %q", cmd.Args[1:], gotCode, gotOut, gotErr, code, stdout, stderr)
-	}
-	if strings.Contains(gotOut+gotErr, canary) {
-		t.Errorf("%v prints the password: %q, %q", cmd.Args[1:], gotOut, gotErr)
-	}
+	outcome{gotCode, gotOut, gotErr}.check(t, cmd.Args[1:], outcome{code, stdout, stderr})
 	return gotErr
+}
+
+// wantHere is want for a command that runs in this process, with an environment that holds only what is named.
+func wantHere(t *testing.T, env, args []string, code int, stdout, stderr string) {
+	t.Helper()
+	values := map[string]string{}
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		values[name] = value
+	}
+	var out, errOut strings.Builder
+	getenv := func(name string) string { return values[name] }
+	gotCode := run(t.Context(), append([]string{binary}, args...), getenv, &out, &errOut)
+	outcome{gotCode, out.String(), errOut.String()}.check(t, args, outcome{code, stdout, stderr})
+}
+
+// outcome is what a command exits with and prints; what is wanted of the outputs are patterns.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+func (o outcome) check(t *testing.T, args []string, want outcome) {
+	t.Helper()
+	if o.code != want.code || !regexp.MustCompile(`^(?:`+want.stdout+`)$`).MatchString(o.stdout) ||
+		!regexp.MustCompile(`^(?:`+want.stderr+`)$`).MatchString(o.stderr) {
+		t.Errorf("%v: %+v, want %+v", args, o, want)
+	}
+	if strings.Contains(o.stdout+o.stderr, canary) {
+		t.Errorf("%v prints the password: %+v", args, o)
+	}
 }
 
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"", "sideways", "up now", "down 1", "force", "force x", "force -1", "force 1 2", "create", "create a b", "version -v"} {
-		want(t, program(nil, strings.Fields(args)...), exitUsage, "", `migrate: [^\n]+\n\n(?s:usage: .+)`)
+	for _, args := range []string{
+		"", "sideways", "up now", "down 1", "force", "force x", "force -1", "force 1 2", "create", "create a b",
+		"version -v",
+	} {
+		wantHere(t, nil, strings.Fields(args), exitUsage, "", `migrate: [^\n]+\n\n(?s:usage: .+)`)
 	}
-	want(t, program([]string{"MIGRATE_LOCK_WAIT=soon"}, "up"), exitUsage, "", `migrate: MIGRATE_LOCK_WAIT [^\n]+\n\n(?s:usage: .+)`)
+	wantHere(t, []string{"MIGRATE_LOCK_WAIT=soon"}, []string{"up"}, exitUsage, "",
+		`migrate: MIGRATE_LOCK_WAIT [^\n]+\n\n(?s:usage: .+)`)
 	for _, help := range []string{"help", "-h", "--help"} {
 		want(t, program(nil, help), exitOK, `(?s:usage: .+MIGRATE_DATABASE_URL.+)`, "")
 	}
@@ -87,17 +120,32 @@ func TestFailuresAreOneSentence(t *testing.T) {
 		env  []string
 		says string
 	}{
-		"no DSN":         {exitUsage, nil, `DATABASE_URL is not set`},
-		"nobody there":   {exitFailure, []string{"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"}, `cannot connect to Postgres at 127\.0\.0\.1:1: connection refused; put DATABASE_URL right`},
-		"broken DSN":     {exitUsage, []string{"DATABASE_URL=" + canary + " " + canary}, `DATABASE_URL: the DSN cannot be read`},
-		"broken direct":  {exitUsage, []string{"MIGRATE_DATABASE_URL=postgres://u:" + canary + "@[bad"}, `MIGRATE_DATABASE_URL: the DSN cannot be read`},
-		"unknown stage":  {exitUsage, []string{"DATABASE_URL=postgres://127.0.0.1:1/d", "APP_ENV=production"}, `APP_ENV: must be one of dev, stage, prod`},
-		"direct DSN win": {exitFailure, []string{"DATABASE_URL=postgres://127.0.0.1:1/d", "MIGRATE_DATABASE_URL=postgres://127.0.0.1:2/d"}, `127\.0\.0\.1:2: .*put MIGRATE_DATABASE_URL right`},
+		"no DSN": {exitUsage, nil, `DATABASE_URL is not set`},
+		"no server there": {
+			exitFailure, []string{"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"},
+			`cannot connect to Postgres at 127\.0\.0\.1:1: connection refused; put DATABASE_URL right`,
+		},
+		"broken DSN": {
+			exitUsage, []string{"DATABASE_URL=" + canary + " " + canary}, `DATABASE_URL: the DSN cannot be read`,
+		},
+		"broken direct": {
+			exitUsage, []string{"MIGRATE_DATABASE_URL=postgres://u:" + canary + "@[bad"},
+			`MIGRATE_DATABASE_URL: the DSN cannot be read`,
+		},
+		"unknown stage": {
+			exitUsage, []string{"DATABASE_URL=postgres://127.0.0.1:1/d", "APP_ENV=production"},
+			`APP_ENV: must be one of dev, stage, prod`,
+		},
+		"direct DSN win": {
+			exitFailure,
+			[]string{"DATABASE_URL=postgres://127.0.0.1:1/d", "MIGRATE_DATABASE_URL=postgres://127.0.0.1:2/d"},
+			`127\.0\.0\.1:2: .*put MIGRATE_DATABASE_URL right`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, command := range []string{"up", "down", "down-all", "version", "force 1"} {
-				want(t, program(test.env, strings.Fields(command)...), test.code, "", `migrate: [^\n]*`+test.says+`[^\n]*\n`)
+				wantHere(t, test.env, strings.Fields(command), test.code, "", `migrate: [^\n]*`+test.says+`[^\n]*\n`)
 			}
 		})
 	}
@@ -116,9 +164,11 @@ func TestCommands(t *testing.T) {
 	want(t, program(db, "down"), exitOK, at(`schema is at version %d \(was %d\)`, latest-1, latest), "")
 	want(t, program(db, "up"), exitOK, at(`schema is at version %d \(was %d\)`, latest, latest-1), "")
 	for _, env := range []string{"stage", "prod"} {
-		want(t, program(append(db, "APP_ENV="+env), "down-all"), exitFailure, "", `migrate: refused: [^\n]*APP_ENV[^\n]*\n`)
+		want(t, program(append(db, "APP_ENV="+env), "down-all"), exitFailure, "",
+			`migrate: refused: [^\n]*APP_ENV[^\n]*\n`)
 	}
-	want(t, program(append(db, "APP_ENV=prod"), "down"), exitFailure, "", `migrate: refused: [^\n]*only go forward[^\n]*\n`)
+	want(t, program(append(db, "APP_ENV=prod"), "down"), exitFailure, "",
+		`migrate: refused: [^\n]*only go forward[^\n]*\n`)
 	want(t, program(db, "version"), exitOK, at("%d", latest), "")
 	want(t, program(append(db, "APP_ENV=dev"), "down-all"), exitOK, at(`schema is at version 0 \(was %d\)`, latest), "")
 }
@@ -136,7 +186,8 @@ func TestCreate(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, create("Add-Team"), exitUsage, "", `migrate: the name of a migration [^\n]*\n`)
-	want(t, create("add_team_table"), exitOK, `created migrations/000001_add_team_table\.up\.sql\ncreated migrations/000001_add_team_table\.down\.sql\n`, "")
+	want(t, create("add_team_table"), exitOK,
+		`created migrations/000001_add_team_table\.up\.sql\ncreated migrations/000001_add_team_table\.down\.sql\n`, "")
 }
 
 func TestFiveAtOnce(t *testing.T) {
@@ -145,7 +196,8 @@ func TestFiveAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 5 {
 		wg.Go(func() {
-			want(t, program([]string{"DATABASE_URL=" + dsn}, "up"), exitOK, fmt.Sprintf(`schema is at version %d(; nothing to do| \(was 0\))\n`, migrations.Latest()), "")
+			want(t, program([]string{"DATABASE_URL=" + dsn}, "up"), exitOK,
+				fmt.Sprintf(`schema is at version %d(; nothing to do| \(was 0\))\n`, migrations.Latest()), "")
 		})
 	}
 	wg.Wait()
@@ -156,11 +208,12 @@ func TestNewerSchemaIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.New(t)
 	query(t, connect(t, dsn), `UPDATE schema_migrations SET version = 999`)
-	want(t, program([]string{"DATABASE_URL=" + dsn}, "up"), exitOK, `schema is at version 999, newer than the \d+ this build knows; nothing to do\n`, "")
+	want(t, program([]string{"DATABASE_URL=" + dsn}, "up"), exitOK,
+		`schema is at version 999, newer than the \d+ this build knows; nothing to do\n`, "")
 	want(t, program([]string{"DATABASE_URL=" + dsn}, "version"), exitOK, "999\n", "")
 }
 
-func TestLockIsNotWaitedForLongerThanAllowed(t *testing.T) {
+func TestLockWait_isBounded(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.Empty(t)
 	query(t, connect(t, dsn), `SELECT pg_advisory_lock($1)`, migrate.LockKey)
@@ -182,30 +235,34 @@ func TestReadOnlyDatabase(t *testing.T) {
 	}
 }
 
-// Forcing a clean schema says where it is, and nothing of a dirty one.
+// TestForceOfCleanSchema asserts that forcing a clean schema prints its version, and nothing of a dirty one.
 func TestForceOfCleanSchema(t *testing.T) {
 	t.Parallel()
 	env := []string{"DATABASE_URL=" + postgrestest.New(t)}
-	want(t, program(env, "force", fmt.Sprint(migrations.Latest())), exitOK, `schema is at version \d+; nothing to do\n`, "")
+	want(t, program(env, "force", fmt.Sprint(migrations.Latest())), exitOK, `schema is at version \d+; nothing to do\n`,
+		"")
 }
 
-// A file that fails: the printed commands, run as they stand, mend it once the obstacle is gone.
-func TestFailedFileIsMendedAsPrinted(t *testing.T) {
+// TestFailedFile_fixedAsPrinted asserts that the commands printed for a file that failed fix the schema when the
+// obstacle is gone.
+func TestFailedFile_fixedAsPrinted(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.Empty(t)
 	conn := connect(t, dsn)
 	query(t, conn, `CREATE TYPE tenant_status AS ENUM ('in the way')`)
 	env := []string{"DATABASE_URL=" + withPassword(dsn)}
-	want(t, program(env, "up"), exitDirty, "", `migrate: the schema is dirty at version 1: .*rolled back.*type "tenant_status" already exists \(SQLSTATE 42710\)\n(?s:.+)`)
+	want(t, program(env, "up"), exitDirty, "",
+		`migrate: the schema is dirty at version 1: .*rolled back.*`+
+			`type "tenant_status" already exists \(SQLSTATE 42710\)\n(?s:.+)`)
 	want(t, program(env, "version"), exitDirty, `1 \(dirty\)\n`, `(?s:.+)`)
 	printed := want(t, program(env, "up"), exitDirty, "", `(?s:.+)`)
 	query(t, conn, `DROP TYPE tenant_status`)
 	runPrinted(t, env, printed)
 }
 
-// A process that is killed while its file runs leaves a backend that goes on; whatever becomes of that, the printed commands
-// mend the schema.
-func TestKilledMidwayIsMendedAsPrinted(t *testing.T) {
+// TestKilledMidway_fixedAsPrinted kills a process while its file runs. Its backend goes on; whether that commits or
+// not, the printed commands fix the schema.
+func TestKilledMidway_fixedAsPrinted(t *testing.T) {
 	t.Parallel()
 	for name, commits := range map[string]bool{"the backend commits": true, "the backend is ended": false} {
 		t.Run(name, func(t *testing.T) {
@@ -225,50 +282,60 @@ func TestKilledMidwayIsMendedAsPrinted(t *testing.T) {
 				says = "was rolled back"
 			}
 			query(t, holder, `ROLLBACK`)
-			printed := want(t, program(env, "up"), exitDirty, "", `migrate: the schema is dirty at version 1: .*`+says+`.*\n(?s:.+)`)
+			printed := want(t, program(env, "up"), exitDirty, "",
+				`migrate: the schema is dirty at version 1: .*`+says+`.*\n(?s:.+)`)
 			runPrinted(t, env, printed)
 		})
 	}
 }
 
-// Wherever a kill falls, the next "up" either is all there is to do, or prints what is.
-func TestKilledAtAnyPointIsMendedAsPrinted(t *testing.T) {
+// TestKilledAtAnyPoint_fixedAsPrinted kills "up" at points that are spread over the time it takes, and asserts that
+// after each the next "up" either succeeds, or prints the commands that fix the schema.
+func TestKilledAtAnyPoint_fixedAsPrinted(t *testing.T) {
 	t.Parallel()
-	dsn := postgrestest.Empty(t)
-	env := []string{"DATABASE_URL=" + dsn}
-	for after := time.Duration(0); after < 80*time.Millisecond; after += 5 * time.Millisecond {
-		cmd := program(env, "up")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		kill := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait()
-		kill.Stop()
-		code, _, printed := finish(t, program(env, "up"))
-		if code == exitDirty {
-			runPrinted(t, env, printed)
-		} else if code != exitOK {
-			t.Fatalf("killed after %v: exit %d, %s", after, code, printed)
-		}
-		want(t, program(env, "down-all"), exitOK, `schema is at version 0 .+\n`, "")
+	start := time.Now()
+	want(t, program([]string{"DATABASE_URL=" + postgrestest.Empty(t)}, "up"), exitOK, `(?s:.+)`, "")
+	whole := time.Since(start)
+	const points = 16
+	for i := range points {
+		after := whole * time.Duration(i) / points
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			env := []string{"DATABASE_URL=" + postgrestest.Empty(t)}
+			cmd := program(env, "up")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			kill := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+			_ = cmd.Wait()
+			kill.Stop()
+			code, _, printed := finish(t, program(env, "up"))
+			if code == exitDirty {
+				runPrinted(t, env, printed)
+			} else if code != exitOK {
+				t.Fatalf("killed after %v: exit %d, %s", after, code, printed)
+			}
+		})
 	}
 }
 
-// A dirty schema without a record of what is there: both ways out are printed, and the one that fits mends it.
+// TestUnknownOutcomePrintsBothWays asserts that for a dirty schema without a record of its outcome the commands for
+// both outcomes are printed, and that those which fit fix the schema.
 func TestUnknownOutcomePrintsBothWays(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.New(t)
 	query(t, connect(t, dsn), `COMMENT ON TABLE schema_migrations IS NULL; UPDATE schema_migrations SET dirty = true`)
 	env := []string{"DATABASE_URL=" + dsn}
 	printed := want(t, program(env, "up"), exitDirty, "", `(?s:.+)`)
-	done, notDone, found := strings.Cut(printed, "if nothing of it is there")
+	done, notDone, found := strings.Cut(printed, "if nothing of it was done")
 	if !found || !strings.Contains(done, binary+" force 1\n") || !strings.Contains(notDone, binary+" force 0\n") {
 		t.Errorf("printed %q, want both ways", printed)
 	}
 	runPrinted(t, env, done)
 }
 
-// Terminating the process in the middle of a file takes the file back and leaves a clean schema, at once.
+// TestTerminatedMidway asserts that terminating the process in the middle of a file rolls the file back at once, and
+// leaves a clean schema.
 func TestTerminatedMidway(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.Empty(t)
@@ -282,7 +349,8 @@ func TestTerminatedMidway(t *testing.T) {
 	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitFailure {
 		t.Errorf("ended with %v, want exit %d", err, exitFailure)
 	}
-	if got := cmd.Stderr.(*strings.Builder).String(); got != "migrate: interrupted: the schema is clean at version 0\n" {
+	const interrupted = "migrate: interrupted: the schema is clean at version 0\n"
+	if got := cmd.Stderr.(*strings.Builder).String(); got != interrupted {
 		t.Errorf("printed %q", got)
 	}
 	want(t, program(env, "version"), exitOK, "0\n", "")
@@ -301,16 +369,11 @@ func blockedUp(t *testing.T, env []string, dsn string, holder *pgx.Conn) (cmd *e
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	conn := connect(t, dsn)
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		err := conn.QueryRow(t.Context(), `SELECT pid FROM pg_stat_activity WHERE datname = current_database()
-			AND wait_event_type = 'Lock' AND query LIKE '%CREATE TYPE tenant_status%'`).Scan(&backend)
-		if err == nil {
-			return cmd, backend
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the migration does not wait: %v", err)
-		}
-	}
+	testkit.Eventually(t, "the migration waits for the type", func() bool {
+		return conn.QueryRow(t.Context(), `SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+			AND wait_event_type = 'Lock' AND query LIKE '%CREATE TYPE tenant_status%'`).Scan(&backend) == nil
+	})
+	return cmd, backend
 }
 
 // runPrinted runs the indented lines with a shell, as a person would paste them.

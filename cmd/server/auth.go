@@ -13,8 +13,8 @@ func authenticator(cfg config.Config, log *slog.Logger) (auth.Authenticator, fun
 		return auth.NewDev(cfg.DevAllowRemote), func() {}, nil
 	}
 	oidc, err := auth.NewOIDC(auth.OIDCConfig{
-		Issuer: cfg.KeycloakIssuer, JWKSURL: cfg.JWKSURL, DialAddress: cfg.DialAddress, Audience: cfg.Audience, Client: "tenant-registry",
-		AllowedAZP: cfg.AllowedAZP, ProductClients: cfg.ProductClients, Logger: log,
+		Issuer: cfg.KeycloakIssuer, JWKSURL: cfg.JWKSURL, DialAddress: cfg.DialAddress, Audience: cfg.Audience,
+		Client: "tenant-registry", AllowedAZP: cfg.AllowedAZP, ProductClients: cfg.ProductClients, Logger: log,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -22,9 +22,9 @@ func authenticator(cfg config.Config, log *slog.Logger) (auth.Authenticator, fun
 	return oidc, oidc.Close, nil
 }
 
-// warnOfDev says that nobody has to say who they are.
+// warnOfDev logs that callers need no credential.
 func warnOfDev(cfg config.Config, log *slog.Logger) {
 	if cfg.AuthMode == "dev" {
-		log.Warn("AUTH_MODE=dev: whoever reaches this port is an operator", "from_other_machines", cfg.DevAllowRemote)
+		log.Warn("AUTH_MODE=dev: every caller is an operator", "from_other_machines", cfg.DevAllowRemote)
 	}
 }

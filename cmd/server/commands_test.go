@@ -12,23 +12,49 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+	"github.com/breakpilot/tenant-registry/internal/testkit"
 )
 
 // canary is a password; it must be printed nowhere.
 const canary = "c4n4ry-p4ssw0rd"
 
+// runHere runs the program in this process, with an environment that holds only what is named. It is for commands that
+// end by themselves.
+func runHere(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	values := map[string]string{"ADDR": "127.0.0.1:0", "DRAIN_DELAY": "0s"}
+	for _, variable := range env {
+		name, value, _ := strings.Cut(variable, "=")
+		values[name] = value
+	}
+	var out, errOut testkit.Output
+	code = run(t.Context(), args, func(name string) string { return values[name] }, &out, &errOut)
+	return code, out.String(), errOut.String()
+}
+
 // refused runs a command that must end with this code and one sentence on standard error that matches says.
 func refused(t *testing.T, code int, says string, env []string, args ...string) {
 	t.Helper()
-	p := start(t, env, args...)
-	if got := p.exit(t); got != code {
+	got, stdout, stderr := runHere(t, env, args...)
+	if got != code {
 		t.Errorf("%v: exit %d, want %d", args, got, code)
 	}
-	if got := p.stderr.String(); !regexp.MustCompile(`^tenant-registry: [^\n]*` + says + `[^\n]*\n$`).MatchString(got) {
-		t.Errorf("%v prints %q, want one sentence with %q", args, got, says)
+	if !regexp.MustCompile(`^tenant-registry: [^\n]*` + says + `[^\n]*\n$`).MatchString(stderr) {
+		t.Errorf("%v prints %q, want one sentence with %q", args, stderr, says)
 	}
-	if text := p.stdout.String() + p.stderr.String(); p.stdout.String() != "" || strings.Contains(text, canary) {
-		t.Errorf("%v prints %q", args, text)
+	if stdout != "" || strings.Contains(stderr, canary) {
+		t.Errorf("%v prints %q", args, stdout+stderr)
+	}
+}
+
+// TestExitCodes asserts that a process ends with what run returns.
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	for code, env := range map[int][]string{1: {unreachableDSN}, 2: {"APP_ENV=banana"}} {
+		p := start(t, env)
+		if got := p.exit(t); got != code || !strings.HasPrefix(p.stderr.String(), "tenant-registry: ") {
+			t.Errorf("%v: exit %d, want %d: %s", env, got, code, &p.stderr)
+		}
 	}
 }
 
@@ -36,26 +62,47 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	taken := launch(t)
 	address := strings.TrimPrefix(taken.URL, "http://")
-	held, network := proxied(t, "postgres://u:"+canary+"@127.0.0.1:1/d")
-	network.holds()
+	network := testkit.NewProxy(t, "127.0.0.1:1")
+	network.Blackhole()
+	mute := "postgres://u:" + canary + "@" + network.Addr() + "/d"
 	for name, tc := range map[string]struct {
 		code int
 		says string
 		env  []string
 	}{
-		"no database":             {2, `DATABASE_URL: must be set when APP_ENV is stage`, []string{"APP_ENV=stage", "KEYCLOAK_ISSUER=https://id.example.org/r"}},
-		"unknown environment":     {2, `APP_ENV: must be one of dev, stage, prod`, []string{"APP_ENV=banana"}},
-		"bad address":             {2, `ADDR: must be HOST:PORT or :PORT`, []string{"ADDR=8090"}},
-		"bad setting":             {2, `DRAIN_DELAY: must be a duration from 0s to 1m`, []string{"DRAIN_DELAY=1h"}},
-		"bad telemetry":           {2, `OTEL_EXPORTER_OTLP_ENDPOINT must be a URL`, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318"}},
-		"taken port":              {1, regexp.QuoteMeta(address) + ` is taken: .*set ADDR`, []string{"ADDR=" + address}},
-		"taken admin port":        {1, `ADMIN_ADDR: .*` + regexp.QuoteMeta(address) + ` is taken`, []string{"ADMIN_ADDR=" + address}},
-		"no such address":         {1, `cannot listen on 192\.0\.2\.1:0, set ADDR`, []string{"ADDR=192.0.2.1:0"}},
-		"nobody at the database":  {1, `127\.0\.0\.1:1 cannot be reached as user "u" .*refused.*: start it, or correct the host`, []string{"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"}},
-		"a database that is mute": {1, `cannot be reached as user "u" .*: start it, or correct the host`, []string{"DATABASE_URL=" + held}},
-		"a DSN that is none":      {2, `DATABASE_URL: must be a Postgres DSN`, []string{"DATABASE_URL=" + canary}},
-		"a DSN that is broken":    {2, `DATABASE_URL: the DSN of the database cannot be understood`, []string{"DATABASE_URL=postgres://u:" + canary + "@h:x:y/d"}},
-		"a DSN with a bracket":    {2, `DATABASE_URL: the DSN of the database cannot be understood`, []string{"DATABASE_URL=postgres://u:" + canary + "@[bad"}},
+		"no database": {
+			2, `DATABASE_URL: must be set when APP_ENV is stage`,
+			[]string{"APP_ENV=stage", "KEYCLOAK_ISSUER=https://id.example.org/r"},
+		},
+		"unknown environment": {2, `APP_ENV: must be one of dev, stage, prod`, []string{"APP_ENV=banana"}},
+		"bad address":         {2, `ADDR: must be HOST:PORT or :PORT`, []string{"ADDR=8090"}},
+		"bad setting":         {2, `DRAIN_DELAY: must be a duration from 0s to 1m`, []string{"DRAIN_DELAY=1h"}},
+		"bad telemetry": {
+			2, `OTEL_EXPORTER_OTLP_ENDPOINT must be a URL`, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318"},
+		},
+		"taken port": {
+			1, regexp.QuoteMeta(address) + ` is taken: .*set ADDR`, []string{"ADDR=" + address},
+		},
+		"taken admin port": {
+			1, `ADMIN_ADDR: .*` + regexp.QuoteMeta(address) + ` is taken`, []string{"ADMIN_ADDR=" + address},
+		},
+		"no such address": {1, `cannot listen on 192\.0\.2\.1:0, set ADDR`, []string{"ADDR=192.0.2.1:0"}},
+		"no database at the address": {
+			1, `127\.0\.0\.1:1 cannot be reached as user "u" .*refused.*: start it, or correct the host`,
+			[]string{"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"},
+		},
+		"a database that is mute": {
+			1, `cannot be reached as user "u" .*: start it, or correct the host`, []string{"DATABASE_URL=" + mute},
+		},
+		"a DSN that is none": {2, `DATABASE_URL: must be a Postgres DSN`, []string{"DATABASE_URL=" + canary}},
+		"a DSN that is broken": {
+			2, `DATABASE_URL: the DSN of the database cannot be understood`,
+			[]string{"DATABASE_URL=postgres://u:" + canary + "@h:x:y/d"},
+		},
+		"a DSN with a bracket": {
+			2, `DATABASE_URL: the DSN of the database cannot be understood`,
+			[]string{"DATABASE_URL=postgres://u:" + canary + "@[bad"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,21 +117,23 @@ func TestRefusals_database(t *testing.T) {
 	name := databaseName(t, connect(t, dsn))
 	refused(t, 2, `DATABASE_DIRECT_URL: the DSN of the database cannot be understood`,
 		[]string{"DATABASE_URL=" + postgrestest.New(t), "DATABASE_DIRECT_URL=postgres://u:" + canary + "@[bad"})
-	refused(t, 1, `cannot be reached .*: create the database, or correct its name`, []string{"DATABASE_URL=" + strings.Replace(dsn, name, "nowhere", 1)})
+	refused(t, 1, `cannot be reached .*: create the database, or correct its name`, []string{
+		"DATABASE_URL=" + strings.Replace(dsn, name, "nowhere", 1),
+	})
 }
 
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{"sideways", "serve now", "healthcheck a b", "seed x"} {
-		p := start(t, nil, strings.Fields(args)...)
-		if code := p.exit(t); code != 2 || !strings.HasPrefix(p.stderr.String(), "usage: ") || p.stdout.String() != "" {
-			t.Errorf("%s: exit %d, %q", args, code, &p.stderr)
+		code, stdout, stderr := runHere(t, nil, strings.Fields(args)...)
+		if code != 2 || !strings.HasPrefix(stderr, "usage: ") || stdout != "" {
+			t.Errorf("%s: exit %d, %q", args, code, stderr)
 		}
 	}
 	for _, args := range []string{"help", "-h", "--help"} {
-		p := start(t, nil, args)
-		if code := p.exit(t); code != 0 || !strings.HasPrefix(p.stdout.String(), "usage: ") || p.stderr.String() != "" {
-			t.Errorf("%s: exit %d, %q", args, code, &p.stdout)
+		code, stdout, stderr := runHere(t, nil, args)
+		if code != 0 || !strings.HasPrefix(stdout, "usage: ") || stderr != "" {
+			t.Errorf("%s: exit %d, %q", args, code, stdout)
 		}
 	}
 }
@@ -94,9 +143,8 @@ func TestHealthcheck(t *testing.T) {
 	p := launch(t, "DRAIN_DELAY=1m")
 	env := []string{"ADDR=" + strings.TrimPrefix(p.URL, "http://")}
 	for _, args := range [][]string{{"healthcheck"}, {"healthcheck", "/readyz"}} {
-		asked := start(t, env, args...)
-		if code := asked.exit(t); code != 0 || asked.stdout.String()+asked.stderr.String() != "" {
-			t.Errorf("%v: exit %d, %q", args, code, &asked.stderr)
+		if code, stdout, stderr := runHere(t, env, args...); code != 0 || stdout+stderr != "" {
+			t.Errorf("%v: exit %d, %q", args, code, stdout+stderr)
 		}
 	}
 	refused(t, 1, `/nowhere answers 404`, env, "healthcheck", "/nowhere")
@@ -117,7 +165,7 @@ func TestHealthcheck(t *testing.T) {
 	refused(t, 1, `refused`, env, "healthcheck")
 }
 
-// Settings reach what they are for.
+// TestSettings asserts that settings have their effect.
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	quiet := launch(t, "LOG_LEVEL=error", "MAX_KEYS_PER_TENANT=1")
@@ -131,7 +179,11 @@ func TestSettings(t *testing.T) {
 		p     *program
 		lines string
 	}{
-		{usual, `^time=\S+ level=WARN msg="AUTH_MODE=dev[^\n]*\ntime=\S+ level=INFO msg=request method=GET route="GET /v1/catalog" status=200 [^\n]*request_id=\S+\n$`},
+		{
+			usual,
+			`^time=\S+ level=WARN msg="AUTH_MODE=dev[^\n]*\n` +
+				`time=\S+ level=INFO msg=request method=GET route="GET /v1/catalog" status=200 [^\n]*request_id=\S+\n$`,
+		},
 		{loud, `^\{[^\n]*AUTH_MODE=dev[^\n]*\}\n\{[^\n]*"GET /readyz"[^\n]*\}\n\{[^\n]*"GET /v1/catalog"[^\n]*\}\n$`},
 	} {
 		eventually(t, patience, func() error { // a line is written after its answer
@@ -185,7 +237,7 @@ func TestSeed(t *testing.T) {
 	s := launch(t, env...)
 	checkSample(t, s)
 	key := said.FindStringSubmatch(p.stdout.String())[1]
-	if r := s.call(t, 200, "POST", "/v1/internal/api-keys/verify", `{"key":"`+key+`"}`); r.member("code") != "VALID" {
+	if r := s.call(t, 200, "POST", verifyPath, `{"key":"`+key+`"}`); r.member("code") != "VALID" {
 		t.Errorf("the key that seed printed is %s", r.text)
 	}
 }

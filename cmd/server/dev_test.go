@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+	"github.com/breakpilot/tenant-registry/internal/testkit"
 )
 
 var (
@@ -19,7 +20,7 @@ var (
 	curlLine = regexp.MustCompile(`(?m)^  (curl .+)$`)
 )
 
-// curl runs a line as somebody would who pasted it, and returns what it prints and the status of the answer.
+// curl runs a line as if it were pasted into a shell, and returns what it prints and the status of the answer.
 func curl(t *testing.T, line string) (body, status string) {
 	t.Helper()
 	if _, err := exec.LookPath("curl"); err != nil {
@@ -58,7 +59,7 @@ func tryLines(t *testing.T, greeting string) (bodies []string) {
 
 // firstSight is a writer that asks an address as soon as it is printed.
 type firstSight struct {
-	output
+	testkit.Output
 	answer chan error
 }
 
@@ -73,14 +74,14 @@ func (f *firstSight) Write(p []byte) (int, error) {
 		}
 		f.answer <- err
 	}
-	return f.output.Write(p)
+	return f.Output.Write(p)
 }
 
 func TestDev_listensWhenItSaysSo(t *testing.T) {
 	t.Parallel()
 	seen := &firstSight{answer: make(chan error, 1)}
 	cmd := exec.Command(binary)
-	cmd.Env, cmd.Stdout = []string{"ADDR=127.0.0.1:0", "DRAIN_DELAY=0s"}, seen
+	cmd.Env, cmd.Stdout = []string{testkit.QuickExit, "ADDR=127.0.0.1:0", "DRAIN_DELAY=0s"}, seen
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -121,8 +122,8 @@ func TestDev_greeting(t *testing.T) {
 	if key == "" || key == keyText.FindString(other.stdout.String()) {
 		t.Errorf("two starts print the keys %q and %q", key, keyText.FindString(other.stdout.String()))
 	}
-	if r := other.call(t, 200, "POST", "/v1/internal/api-keys/verify", `{"key":"`+key+`"}`); r.member("code") != "NOT_FOUND" {
-		t.Errorf("the key of one start is %v at another", r.member("code"))
+	if code := other.call(t, 200, "POST", verifyPath, `{"key":"`+key+`"}`).member("code"); code != "NOT_FOUND" {
+		t.Errorf("the key of one start is %v at another", code)
 	}
 	if strings.Contains(p.stderr.String(), key) {
 		t.Errorf("the log has the key: %s", &p.stderr)

@@ -22,7 +22,7 @@ func (p *program) draining(t *testing.T) {
 	p.becomesUnready(t, "draining")
 }
 
-// refuses waits until nobody takes connections any more.
+// refuses waits until the server takes no more connections.
 func (p *program) refuses(t *testing.T) {
 	t.Helper()
 	eventually(t, patience, func() error {
@@ -41,10 +41,10 @@ func inFlight(t *testing.T, env ...string) (p *program, answer <-chan answered, 
 	dsn := postgrestest.New(t)
 	conn := connect(t, dsn)
 	p = launch(t, append(env, "DATABASE_URL="+patient(dsn))...)
-	id := p.call(t, http.StatusCreated, "POST", "/v1/tenants", `{"slug":"globex","name":"Globex"}`).member("id").(string)
+	id := p.createGlobex(t)
 	release = lockTenant(t, dsn, "globex")
 	answer = p.background("POST", "/v1/tenants/"+id+"/activate", "")
-	waiting(t, conn)
+	awaitLockWait(t, conn)
 	return p, answer, release
 }
 
@@ -72,7 +72,8 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// The first signal's control: without its patience the request in flight is lost.
+// TestDrain_secondSignal is the control of TestDrain: a second signal ends the program at once, and the request in
+// flight is lost.
 func TestDrain_secondSignal(t *testing.T) {
 	t.Parallel()
 	p, answer, _ := inFlight(t, "DRAIN_DELAY=1m")
@@ -142,7 +143,7 @@ func (f *fleet) next() (string, error) {
 			return p.URL, nil
 		}
 	}
-	return "", errors.New("nobody is ready")
+	return "", errors.New("no server is ready")
 }
 
 func (f *fleet) send(method, path, body string, want int) error {
@@ -178,7 +179,7 @@ func (f *fleet) load(ctx context.Context) func() (sent int, failed []error) {
 	)
 	for range 4 {
 		all.Go(func() {
-			tick := time.NewTicker(4 * time.Millisecond)
+			tick := time.NewTicker(20 * time.Millisecond)
 			defer tick.Stop()
 			for ctx.Err() == nil {
 				err := errors.Join(f.send("GET", "/v1/tenants/by-slug/acme", "", 200),
@@ -204,9 +205,7 @@ func (f *fleet) load(ctx context.Context) func() (sent int, failed []error) {
 func restartAll(t *testing.T, drainDelay string) (sent int, failed []error) {
 	t.Helper()
 	dsn := postgrestest.New(t)
-	if code := start(t, []string{"DATABASE_URL=" + dsn}, "seed").exit(t); code != 0 {
-		t.Fatal("seed fails")
-	}
+	seedDatabase(t, dsn)
 	f := &fleet{ready: map[*program]bool{}}
 	f.client.Transport = &http.Transport{MaxIdleConnsPerHost: 16}
 	f.client.Timeout = patience

@@ -19,58 +19,63 @@ import (
 
 const unreachableDSN = "DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1/d"
 
-// safe is an environment that prod and stage accept. Its database is not reachable, so that a program which accepts it fails there.
+// safe is an environment that prod and stage accept. Its database is not reachable, so that a program which accepts it
+// fails there.
 func safe(more ...string) []string {
 	return append([]string{"APP_ENV=prod", unreachableDSN, "KEYCLOAK_ISSUER=https://id.invalid/realms/x"}, more...)
 }
 
-// environments are ones that are safe and ones that are not, with the variables that must be named, in any order; none if the environment is
-// accepted.
+// environments are ones that are safe and ones that are not, with the variables that must be named, in any order; none
+// if the environment is accepted.
 var environments = map[string]struct {
 	env   []string
 	names string
 }{
-	"prod":                          {safe(), ""},
-	"stage":                         {safe("APP_ENV=stage"), ""},
-	"prod by its default mode":      {safe("AUTH_MODE="), ""},
-	"prod with tokens":              {safe("AUTH_MODE=oidc"), ""},
-	"the key set elsewhere":         {safe("OIDC_JWKS_URL=https://id.invalid/keys"), ""},
-	"the issuer elsewhere":          {safe("OIDC_DIAL_ADDRESS=10.0.0.1:8443"), ""},
-	"some clients":                  {safe("OIDC_ALLOWED_AZP=portal, scanner", "OIDC_PRODUCT_CLIENTS=scanner=code-scanner"), ""},
-	"no limit":                      {safe("RATE_LIMIT=0"), ""},
-	"behind proxies":                {safe("TRUSTED_PROXIES=2"), ""},
-	"remote identities, off":        {safe("DEV_ALLOW_REMOTE=false"), ""},
-	"another audience":              {safe("OIDC_AUDIENCE=registry"), ""},
-	"dev with a database":           {[]string{unreachableDSN}, ""},
-	"dev with tokens":               {[]string{unreachableDSN, "AUTH_MODE=oidc"}, ""},
-	"dev for other machines":        {[]string{unreachableDSN, "DEV_ALLOW_REMOTE=true"}, ""},
-	"nearly prod":                   {safe("APP_ENV=production"), "APP_ENV"},
-	"prod in capitals":              {safe("APP_ENV=PROD"), "APP_ENV"},
-	"prod with a space":             {safe("APP_ENV=prod "), "APP_ENV"},
-	"dev in capitals":               {safe("APP_ENV=Dev"), "APP_ENV"},
-	"test":                          {safe("APP_ENV=test", "AUTH_MODE=dev"), "APP_ENV"},
-	"prod for everybody":            {safe("AUTH_MODE=dev"), "AUTH_MODE"},
-	"stage for everybody":           {safe("APP_ENV=stage", "AUTH_MODE=dev"), "AUTH_MODE"},
-	"no mode":                       {safe("AUTH_MODE=none"), "AUTH_MODE"},
-	"a mode in capitals":            {safe("AUTH_MODE=OIDC"), "AUTH_MODE"},
-	"prod in memory":                {safe("DATABASE_URL="), "DATABASE_URL"},
-	"stage in memory":               {safe("APP_ENV=stage", "DATABASE_URL="), "DATABASE_URL"},
-	"no DSN":                        {safe("DATABASE_URL=" + canary), "DATABASE_URL"},
-	"no issuer":                     {safe("KEYCLOAK_ISSUER="), "KEYCLOAK_ISSUER"},
-	"no issuer, stage":              {safe("APP_ENV=stage", "KEYCLOAK_ISSUER="), "KEYCLOAK_ISSUER"},
-	"an issuer in the clear":        {safe("KEYCLOAK_ISSUER=http://id.example.org/realms/x"), "KEYCLOAK_ISSUER"},
-	"the clear in capitals":         {safe("KEYCLOAK_ISSUER=HTTP://id.example.org/realms/x"), "KEYCLOAK_ISSUER"},
-	"an issuer on this machine":     {safe("KEYCLOAK_ISSUER=http://localhost:8080/realms/x"), "KEYCLOAK_ISSUER"},
-	"an issuer without a host":      {safe("KEYCLOAK_ISSUER=https://"), "KEYCLOAK_ISSUER"},
-	"an issuer of another kind":     {safe("KEYCLOAK_ISSUER=ftp://id.example.org/x"), "KEYCLOAK_ISSUER"},
-	"an issuer that is no URL":      {safe("KEYCLOAK_ISSUER=id.example.org"), "KEYCLOAK_ISSUER"},
-	"an issuer with a password":     {safe("KEYCLOAK_ISSUER=https://u:" + canary + "@id.invalid/realms/x"), "KEYCLOAK_ISSUER"},
+	"prod":                     {safe(), ""},
+	"stage":                    {safe("APP_ENV=stage"), ""},
+	"prod by its default mode": {safe("AUTH_MODE="), ""},
+	"prod with tokens":         {safe("AUTH_MODE=oidc"), ""},
+	"the key set elsewhere":    {safe("OIDC_JWKS_URL=https://id.invalid/keys"), ""},
+	"the issuer elsewhere":     {safe("OIDC_DIAL_ADDRESS=10.0.0.1:8443"), ""},
+	"some clients": {
+		safe("OIDC_ALLOWED_AZP=portal, scanner", "OIDC_PRODUCT_CLIENTS=scanner=code-scanner"), "",
+	},
+	"no limit":                  {safe("RATE_LIMIT=0"), ""},
+	"behind proxies":            {safe("TRUSTED_PROXIES=2"), ""},
+	"remote identities, off":    {safe("DEV_ALLOW_REMOTE=false"), ""},
+	"another audience":          {safe("OIDC_AUDIENCE=registry"), ""},
+	"dev with a database":       {[]string{unreachableDSN}, ""},
+	"dev with tokens":           {[]string{unreachableDSN, "AUTH_MODE=oidc"}, ""},
+	"dev for other machines":    {[]string{unreachableDSN, "DEV_ALLOW_REMOTE=true"}, ""},
+	"nearly prod":               {safe("APP_ENV=production"), "APP_ENV"},
+	"prod in capitals":          {safe("APP_ENV=PROD"), "APP_ENV"},
+	"prod with a space":         {safe("APP_ENV=prod "), "APP_ENV"},
+	"dev in capitals":           {safe("APP_ENV=Dev"), "APP_ENV"},
+	"test":                      {safe("APP_ENV=test", "AUTH_MODE=dev"), "APP_ENV"},
+	"prod for every caller":     {safe("AUTH_MODE=dev"), "AUTH_MODE"},
+	"stage for every caller":    {safe("APP_ENV=stage", "AUTH_MODE=dev"), "AUTH_MODE"},
+	"no mode":                   {safe("AUTH_MODE=none"), "AUTH_MODE"},
+	"a mode in capitals":        {safe("AUTH_MODE=OIDC"), "AUTH_MODE"},
+	"prod in memory":            {safe("DATABASE_URL="), "DATABASE_URL"},
+	"stage in memory":           {safe("APP_ENV=stage", "DATABASE_URL="), "DATABASE_URL"},
+	"no DSN":                    {safe("DATABASE_URL=" + canary), "DATABASE_URL"},
+	"no issuer":                 {safe("KEYCLOAK_ISSUER="), "KEYCLOAK_ISSUER"},
+	"no issuer, stage":          {safe("APP_ENV=stage", "KEYCLOAK_ISSUER="), "KEYCLOAK_ISSUER"},
+	"an issuer in the clear":    {safe("KEYCLOAK_ISSUER=http://id.example.org/realms/x"), "KEYCLOAK_ISSUER"},
+	"the clear in capitals":     {safe("KEYCLOAK_ISSUER=HTTP://id.example.org/realms/x"), "KEYCLOAK_ISSUER"},
+	"an issuer on this machine": {safe("KEYCLOAK_ISSUER=http://localhost:8080/realms/x"), "KEYCLOAK_ISSUER"},
+	"an issuer without a host":  {safe("KEYCLOAK_ISSUER=https://"), "KEYCLOAK_ISSUER"},
+	"an issuer of another kind": {safe("KEYCLOAK_ISSUER=ftp://id.example.org/x"), "KEYCLOAK_ISSUER"},
+	"an issuer that is no URL":  {safe("KEYCLOAK_ISSUER=id.example.org"), "KEYCLOAK_ISSUER"},
+	"an issuer with a password": {
+		safe("KEYCLOAK_ISSUER=https://u:" + canary + "@id.invalid/realms/x"), "KEYCLOAK_ISSUER",
+	},
 	"keys in the clear":             {safe("OIDC_JWKS_URL=http://id.invalid/keys"), "OIDC_JWKS_URL"},
 	"keys at no URL":                {safe("OIDC_JWKS_URL=keys"), "OIDC_JWKS_URL"},
 	"a blank audience":              {safe("OIDC_AUDIENCE= "), "OIDC_AUDIENCE"},
-	"everybody's audience":          {safe("OIDC_AUDIENCE=account"), "OIDC_AUDIENCE"},
-	"everybody's, in capitals":      {safe("OIDC_AUDIENCE=Account"), "OIDC_AUDIENCE"},
-	"everybody's audience, in dev":  {[]string{"OIDC_AUDIENCE=account", "AUTH_MODE=oidc"}, "OIDC_AUDIENCE"},
+	"every client's audience":       {safe("OIDC_AUDIENCE=account"), "OIDC_AUDIENCE"},
+	"every client's, in capitals":   {safe("OIDC_AUDIENCE=Account"), "OIDC_AUDIENCE"},
+	"every client's, in dev":        {[]string{"OIDC_AUDIENCE=account", "AUTH_MODE=oidc"}, "OIDC_AUDIENCE"},
 	"identities from anywhere":      {safe("DEV_ALLOW_REMOTE=true"), "DEV_ALLOW_REMOTE"},
 	"identities from anywhere, yes": {safe("DEV_ALLOW_REMOTE=yes"), "DEV_ALLOW_REMOTE"},
 	"a product without a client":    {safe("OIDC_PRODUCT_CLIENTS=code-scanner"), "OIDC_PRODUCT_CLIENTS"},
@@ -85,8 +90,8 @@ var environments = map[string]struct {
 	},
 }
 
-// TestEnvironments starts the program in all environments. Those that are not safe end it with 2 and a sentence for each variable; with
-// the others it comes as far as the database.
+// TestEnvironments runs the program in all environments. Those that are not safe end it with 2 and a sentence for each
+// variable; with the others it gets as far as the database.
 func TestEnvironments(t *testing.T) {
 	t.Parallel()
 	for name, tc := range environments {
@@ -101,9 +106,8 @@ var named = regexp.MustCompile(`(?m)^(?:tenant-registry: )?([A-Z_]+): must [^\n]
 
 func checkEnvironment(t *testing.T, env, names []string) {
 	t.Helper()
-	p := start(t, env)
-	code, said := p.exit(t), p.stderr.String()
-	if strings.Contains(p.stdout.String()+said, canary) {
+	code, stdout, said := runHere(t, env)
+	if strings.Contains(stdout+said, canary) {
 		t.Errorf("a password is printed: %s", said)
 	}
 	if len(names) == 0 {
@@ -168,7 +172,8 @@ func (p *program) ask(t *testing.T, status int, path, token string) reply {
 	return r
 }
 
-// TestProd_withoutIssuer asserts that an issuer which is not there delays nothing and takes nothing away but the verification of tokens.
+// TestProd_withoutIssuer asserts that an issuer which is not there delays nothing and takes nothing away but the
+// verification of tokens.
 func TestProd_withoutIssuer(t *testing.T) {
 	t.Parallel()
 	p := launchProd(t, "DATABASE_URL="+postgrestest.New(t), "KEYCLOAK_ISSUER=https://127.0.0.1:1/realms/x")
@@ -176,7 +181,8 @@ func TestProd_withoutIssuer(t *testing.T) {
 	p.ask(t, http.StatusOK, "/readyz", "")
 	i := authtest.NewInMemory()
 	token := i.Sign(i.Claims(auth.RoleOperator))
-	if r := p.ask(t, http.StatusServiceUnavailable, "/v1/catalog", token); r.header.Get("Retry-After") == "" || r.member("code") != "unavailable" {
+	if r := p.ask(t, http.StatusServiceUnavailable, "/v1/catalog", token); r.header.Get("Retry-After") == "" ||
+		r.member("code") != "unavailable" {
 		t.Errorf("a token is answered %v %s", r.header, r.text)
 	}
 	for _, bad := range []string{"", "dev-operator", "dev-portal", strings.Repeat("a", 100_000)} {
@@ -193,7 +199,8 @@ func TestProd_withoutIssuer(t *testing.T) {
 	})
 }
 
-// secureIssuer serves an issuer as https://example.com/realms/test, and returns where, and the environment that finds it.
+// secureIssuer serves an issuer as https://example.com/realms/test, and returns where, and the environment that finds
+// it.
 func secureIssuer(t *testing.T, i *authtest.Issuer) (web *httptest.Server, issuer string, env []string) {
 	t.Helper()
 	issuer = "https://example.com/realms/test"
@@ -215,8 +222,8 @@ func secureIssuer(t *testing.T, i *authtest.Issuer) (web *httptest.Server, issue
 	}
 }
 
-// TestProd_withIssuer asserts that the built server, as it is deployed, takes the tokens of an issuer that has another address from inside, and
-// goes on when the issuer is gone.
+// TestProd_withIssuer asserts that the built server, as it is deployed, takes the tokens of an issuer that has another
+// address from inside, and goes on when the issuer is gone.
 func TestProd_withIssuer(t *testing.T) {
 	t.Parallel()
 	i := authtest.NewInMemory()
@@ -235,8 +242,10 @@ func TestProd_withIssuer(t *testing.T) {
 	})
 	p.ask(t, http.StatusOK, "/v1/audit", operator)
 	p.ask(t, http.StatusForbidden, "/v1/audit", sign(i.Claims(auth.RolePortal)))
-	p.ask(t, http.StatusForbidden, "/v1/catalog", sign(i.Claims(auth.RoleTenantAdmin)))   // of an organisation that is no tenant's
-	p.ask(t, http.StatusUnauthorized, "/v1/catalog", i.Sign(i.Claims(auth.RoleOperator))) // of the issuer by another name
+	// of an organisation that is no tenant's
+	p.ask(t, http.StatusForbidden, "/v1/catalog", sign(i.Claims(auth.RoleTenantAdmin)))
+	// of the issuer by another name
+	p.ask(t, http.StatusUnauthorized, "/v1/catalog", i.Sign(i.Claims(auth.RoleOperator)))
 	p.ask(t, http.StatusUnauthorized, "/v1/catalog", "dev-operator")
 	product := i.ServiceClaims(auth.RoleKeysVerify)
 	delete(product, "product")
@@ -248,7 +257,8 @@ func TestProd_withIssuer(t *testing.T) {
 	claims["jti"] = "never seen before"
 	p.ask(t, http.StatusOK, "/v1/catalog", sign(claims))
 	p.ask(t, http.StatusOK, "/readyz", "")
-	if said := p.stderr.String(); strings.Contains(said, operator) || strings.Contains(said, strings.Split(operator, ".")[1]) {
+	if said := p.stderr.String(); strings.Contains(said, operator) ||
+		strings.Contains(said, strings.Split(operator, ".")[1]) {
 		t.Errorf("the log has a token: %s", said)
 	}
 }

@@ -13,10 +13,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+	"github.com/breakpilot/tenant-registry/internal/testkit"
 	"github.com/breakpilot/tenant-registry/migrations"
 )
 
-// deadline is how long any answer may take, whatever the database does: the time limit of a request, and some for a busy machine.
+// deadline is how long any answer may take, whatever the database does: the time limit of a request, and some for a
+// busy machine.
 const deadline = 8 * time.Second
 
 // unavailable must be the answer while the store cannot be used.
@@ -24,7 +26,8 @@ func unavailable(r reply, err error) error {
 	switch {
 	case err != nil:
 		return err
-	case r.status != http.StatusServiceUnavailable || r.member("code") != "unavailable" || r.header.Get("Retry-After") == "":
+	case r.status != http.StatusServiceUnavailable || r.member("code") != "unavailable" ||
+		r.header.Get("Retry-After") == "":
 		return fmt.Errorf("%d %s, Retry-After %q", r.status, r.text, r.header.Get("Retry-After"))
 	}
 	return nil
@@ -57,24 +60,35 @@ func lockTenant(t *testing.T, dsn, slug string) (release func()) {
 	return release
 }
 
-// waiting waits until somebody waits for a lock.
-func waiting(t *testing.T, conn *pgx.Conn) {
+// awaitLockWait returns when a session of the database waits for a lock.
+func awaitLockWait(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
+	const waiting = `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND wait_event_type = 'Lock'`
 	eventually(t, patience, func() error {
 		var n int
-		err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n)
+		err := conn.QueryRow(t.Context(), waiting).Scan(&n)
 		if err == nil && n == 0 {
-			err = errors.New("nobody waits for a lock")
+			err = errors.New("no session waits for a lock")
 		}
 		return err
 	})
 }
 
+// createGlobex makes the tenant globex and returns its id.
+func (p *program) createGlobex(t *testing.T) string {
+	t.Helper()
+	r := p.call(t, http.StatusCreated, "POST", "/v1/tenants", `{"slug":"globex","name":"Globex"}`)
+	id, _ := r.member("id").(string)
+	return id
+}
+
 // sessions counts those of the program.
 func sessions(t *testing.T, conn *pgx.Conn) (n int) {
 	t.Helper()
-	err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tenant-registry'`).Scan(&n)
-	if err != nil || n == 0 {
+	const ofProgram = `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND application_name = 'tenant-registry'`
+	if err := conn.QueryRow(t.Context(), ofProgram).Scan(&n); err != nil || n == 0 {
 		t.Fatalf("%d sessions, %v", n, err)
 	}
 	return n
@@ -103,8 +117,8 @@ func readers(p *program, n int) (answers []<-chan answered) {
 	return answers
 }
 
-// stillReady asks /readyz and /healthz, which must be quick, and ready as a rule: on a busy machine an answer of the database may
-// come too late.
+// stillReady asks /readyz and /healthz, which must be quick, and ready as a rule: on a busy machine an answer of the
+// database may come too late.
 func stillReady(t *testing.T, p *program) {
 	t.Helper()
 	ready := 0
@@ -136,8 +150,8 @@ func recovers(t *testing.T, p *program) {
 	})
 }
 
-// With one connection, which hangs, everybody else hears so in time, and /readyz does not wait. With more, nobody notices: that the
-// pool is exhausted is what the test tests.
+// TestPoolExhausted asserts that with one connection, which hangs, all other requests are answered 503 in time, and
+// that /readyz does not wait. The control has more connections: there the other requests succeed.
 func TestPoolExhausted(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -152,10 +166,10 @@ func TestPoolExhausted(t *testing.T) {
 			dsn := postgrestest.New(t)
 			conn := connect(t, dsn)
 			p := launch(t, "DATABASE_URL="+patient(dsn), fmt.Sprintf("DB_MAX_CONNS=%d", tc.conns))
-			id := p.call(t, http.StatusCreated, "POST", "/v1/tenants", `{"slug":"globex","name":"Globex"}`).member("id").(string)
+			id := p.createGlobex(t)
 			release := lockTenant(t, dsn, "globex")
 			hanging := p.background("POST", "/v1/tenants/"+id+"/activate", "")
-			waiting(t, conn)
+			awaitLockWait(t, conn)
 
 			others := readers(p, 5)
 			stillReady(t, p)
@@ -181,20 +195,21 @@ func TestPoolExhausted(t *testing.T) {
 	}
 }
 
-// Whatever way the database is gone, requests are answered in time, and work again when it is back.
+// TestDatabaseGone asserts that in whatever way the database is gone, requests are answered in time, and work again
+// when it is back.
 func TestDatabaseGone(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]func(*proxy){
-		"reset":  (*proxy).cuts,
-		"silent": (*proxy).holds,
+	for name, fault := range map[string]func(*testkit.Proxy){
+		"reset":  (*testkit.Proxy).Cut,
+		"silent": (*testkit.Proxy).Blackhole,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dsn, network := proxied(t, postgrestest.New(t))
 			p := launch(t, "DATABASE_URL="+dsn)
-			network.slow(20 * time.Millisecond) // the control: this much it must bear
-			id := p.call(t, http.StatusCreated, "POST", "/v1/tenants", `{"slug":"globex","name":"Globex"}`).member("id").(string)
-			p.get(t, "/v1/tenants/"+id) // what no cache keeps
+			network.Delay(20 * time.Millisecond) // the control: this much the program must tolerate
+			id := p.createGlobex(t)
+			p.get(t, "/v1/tenants/"+id) // which is not cached
 
 			fault(network)
 			start := time.Now()
@@ -213,7 +228,7 @@ func TestDatabaseGone(t *testing.T) {
 			if took := time.Since(start); took > deadline {
 				t.Errorf("12 requests at once took %s", took)
 			}
-			network.works()
+			network.Heal()
 			p.becomesReady(t, migrations.Latest())
 			recovers(t, p)
 			p.call(t, http.StatusCreated, "POST", "/v1/tenants", `{"slug":"after","name":"After"}`)
@@ -221,23 +236,42 @@ func TestDatabaseGone(t *testing.T) {
 	}
 }
 
-// A change whose commit is done and whose answer is lost is 503, happened once, and is not repeated by the program.
+// holdCommits makes commits that create a tenant wait for a lock, just before they are done, until release is called.
+func holdCommits(t *testing.T, dsn string) (release func()) {
+	t.Helper()
+	conn := connect(t, dsn)
+	runSQL(t, conn, `CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql
+		AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END'`)
+	runSQL(t, conn, `CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON tenants DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION hold()`)
+	runSQL(t, conn, `SELECT pg_advisory_lock(4711)`)
+	return func() { runSQL(t, conn, `SELECT pg_advisory_unlock(4711)`) }
+}
+
+// TestCommitAnswerLost asserts that a change whose commit is done and whose answer is lost is answered 503, happened
+// one time, and is not sent again by the program.
 func TestCommitAnswerLost(t *testing.T) {
 	t.Parallel()
 	direct := postgrestest.New(t)
 	dsn, network := proxied(t, direct)
 	conn := connect(t, direct)
 	p := launch(t, "DATABASE_URL="+dsn)
-	p.call(t, http.StatusCreated, "POST", "/v1/tenants", `{"slug":"before","name":"Before"}`) // the control: here commits pass
-	network.losesAnswerTo("commit\x00")
+	// the control: here the answer of the commit arrives
+	p.call(t, http.StatusCreated, "POST", "/v1/tenants", `{"slug":"before","name":"Before"}`)
+	release := holdCommits(t, direct)
 	start := time.Now()
-	if err := unavailable(p.try("POST", "/v1/tenants", `{"slug":"globex","name":"Globex"}`)); err != nil {
+	answer := p.background("POST", "/v1/tenants", `{"slug":"globex","name":"Globex"}`)
+	awaitLockWait(t, conn)
+	network.Blackhole()
+	release()
+	lost := <-answer
+	if err := unavailable(lost.reply, lost.err); err != nil {
 		t.Errorf("the answer is %v", err)
 	}
 	if took := time.Since(start); took > deadline {
 		t.Errorf("the answer took %s", took)
 	}
-	network.works()
+	network.Heal()
 	if n, events := count(t, conn, "tenants"), count(t, conn, "audit_log"); n != 2 || events != 2 {
 		t.Errorf("there are %d tenants and %d events", n, events)
 	}
@@ -250,8 +284,8 @@ func TestCommitAnswerLost(t *testing.T) {
 	})
 }
 
-// writes appends events from several clients until stop is called, which returns how many were acknowledged. An answer may be 201
-// or a 503 as documented and nothing else.
+// writes appends events from several clients until stop is called, which returns how many were acknowledged and how
+// many refused. An answer may be 201 or a 503 as documented, and nothing else.
 func writes(t *testing.T, p *program) (stop func() (acknowledged, refused int)) {
 	t.Helper()
 	var (
@@ -290,7 +324,8 @@ func writes(t *testing.T, p *program) (stop func() (acknowledged, refused int)) 
 	})
 }
 
-// crash kills a backend, so that Postgres ends all sessions and recovers. Where only the database is ours, its sessions are ended.
+// crash kills a backend, so that Postgres ends all sessions and recovers. Where only the database is ours, its sessions
+// are ended.
 func crash(t *testing.T, conn *pgx.Conn, whole bool) {
 	t.Helper()
 	if !whole {
@@ -298,12 +333,14 @@ func crash(t *testing.T, conn *pgx.Conn, whole bool) {
 		disconnect(t, conn)
 		return
 	}
+	const ofProgram = `SELECT pid FROM pg_stat_activity
+		WHERE application_name = 'tenant-registry' AND datname = current_database() LIMIT 1`
 	var pid int
-	err := conn.QueryRow(t.Context(), `SELECT pid FROM pg_stat_activity WHERE application_name = 'tenant-registry' AND datname = current_database() LIMIT 1`).Scan(&pid)
-	if err != nil {
+	if err := conn.QueryRow(t.Context(), ofProgram).Scan(&pid); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = conn.Exec(t.Context(), fmt.Sprintf(`COPY (SELECT 1) TO PROGRAM 'kill -9 %d'`, pid)) // its answer may not come
+	// its answer may not come
+	_, _ = conn.Exec(t.Context(), fmt.Sprintf(`COPY (SELECT 1) TO PROGRAM 'kill -9 %d'`, pid))
 	eventually(t, patience, func() error {
 		if err := conn.Ping(t.Context()); err == nil {
 			return errors.New("Postgres did not crash")
@@ -329,8 +366,9 @@ func TestBackendKilled(t *testing.T) {
 		return err
 	})
 	acknowledged, refused := stop()
+	const written = `SELECT count(*) FROM audit_log WHERE action = 'test.write'`
 	var events int
-	if err := connect(t, dsn).QueryRow(t.Context(), `SELECT count(*) FROM audit_log WHERE action = 'test.write'`).Scan(&events); err != nil {
+	if err := connect(t, dsn).QueryRow(t.Context(), written).Scan(&events); err != nil {
 		t.Fatal(err)
 	}
 	// A refused one may have happened: its answer may be what was lost.
@@ -340,7 +378,8 @@ func TestBackendKilled(t *testing.T) {
 	t.Logf("%d acknowledged, %d refused", acknowledged, refused)
 }
 
-// A server that is restarted ends all sessions and for a while takes no new ones.
+// TestDatabaseRestarted asserts what a restart of the database does: it ends all sessions and for a while takes no new
+// ones.
 func TestDatabaseRestarted(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.New(t)
@@ -370,7 +409,7 @@ func TestDatabaseRestarted(t *testing.T) {
 	})
 	acknowledged, refused := stop()
 	if refused == 0 {
-		t.Error("nobody was refused, so nothing was restarted")
+		t.Error("no request was refused, so nothing was restarted")
 	}
 	if events := count(t, conn, "audit_log"); events < acknowledged {
 		t.Errorf("%d events were acknowledged and %d are there", acknowledged, events)

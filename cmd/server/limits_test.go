@@ -19,6 +19,9 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
 )
 
+// smallBuffer is what each end of a connection may buffer, in bytes, where a test fills the buffers.
+const smallBuffer = 16 << 10
+
 // dial opens a connection to a server and writes to it.
 func dial(t *testing.T, address, text string) net.Conn {
 	t.Helper()
@@ -27,17 +30,20 @@ func dial(t *testing.T, address, text string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.(*net.TCPConn).SetReadBuffer(smallBuffer)
 	if _, err := io.WriteString(conn, text); err != nil {
 		t.Fatal(err)
 	}
 	return conn
 }
 
-// limited serves the API in this process within limits, and counts the connections that the server closed.
+// limited serves the API in this process within limits, and counts the connections that the server closed. Answers do
+// not fit the buffers of a connection for long.
 func limited(t *testing.T, within limits) (address string, closed *atomic.Int32) {
 	t.Helper()
 	api := server.New(server.Config{
-		Registry: registry.New(memory.New(), registry.Options{}), Auth: auth.NewDev(false), Logger: slog.New(slog.DiscardHandler),
+		Registry: registry.New(memory.New(), registry.Options{}), Auth: auth.NewDev(false),
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -45,8 +51,11 @@ func limited(t *testing.T, within limits) (address string, closed *atomic.Int32)
 	}
 	closed = &atomic.Int32{}
 	web := httpServer(api, within, slog.New(slog.DiscardHandler))
-	web.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateClosed {
+	web.ConnState = func(conn net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			_ = conn.(*net.TCPConn).SetWriteBuffer(smallBuffer)
+		case http.StateClosed:
 			closed.Add(1)
 		}
 	}
@@ -56,12 +65,15 @@ func limited(t *testing.T, within limits) (address string, closed *atomic.Int32)
 }
 
 const (
+	getDocument = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+
 	halfHeader = "GET /healthz HTTP/1.1\r\nHost: x\r\n"
-	halfBody   = "POST /v1/tenants HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"slug\":"
+	halfBody   = "POST /v1/tenants HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+		"Content-Length: 100\r\n\r\n{\"slug\":"
 )
 
-// Each way of keeping a connection busy ends by the limit meant for it. The control is a server without that limit, whose connection
-// is there still when the other one is closed.
+// TestLimits asserts that each way of occupying a connection ends by the limit meant for it. The control is a server
+// without that limit, whose connection is still open when the other one is closed.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	const short = 300 * time.Millisecond
@@ -74,7 +86,7 @@ func TestLimits(t *testing.T) {
 		"slow header": {func(l *limits) { l.header = short }, halfHeader, ""},
 		"slow body":   {func(l *limits) { l.read = short }, halfBody, `"code":"malformed_body"`},
 		"idle":        {func(l *limits) { l.idle = short }, halfHeader + "\r\n", `{"status":"ok"}`},
-		"no reading":  {func(l *limits) { l.write = short }, strings.Repeat("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 200), ""},
+		"no reading":  {func(l *limits) { l.write = short }, strings.Repeat(getDocument, 200), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -104,7 +116,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Connections that do nothing cost nobody else anything, and the program ends them.
+// TestLimits_othersUnharmed asserts that connections which do nothing slow no other request, and that the program ends
+// them.
 func TestLimits_othersUnharmed(t *testing.T) {
 	t.Parallel()
 	p := launch(t)
@@ -130,7 +143,8 @@ func TestLimits_othersUnharmed(t *testing.T) {
 	}
 }
 
-// What net/http refuses before it is a request is plain text and harms nobody.
+// TestLimits_hugeHeader asserts that what net/http refuses before it is a request is plain text, and affects no other
+// request.
 func TestLimits_hugeHeader(t *testing.T) {
 	t.Parallel()
 	p := launch(t)
@@ -156,7 +170,7 @@ func TestLimits_hugeHeader(t *testing.T) {
 	p.get(t, "/healthz")
 }
 
-// A greeting of the wrong protocol is refused without a word in the log that a person would have to look at.
+// TestLimits_noise asserts that another protocol is refused, and that nothing about it is logged above debug.
 func TestLimits_noise(t *testing.T) {
 	t.Parallel()
 	p := launch(t)

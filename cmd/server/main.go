@@ -1,6 +1,6 @@
-// Command server runs the tenant registry: `tenant-registry` serves the API, `tenant-registry healthcheck [PATH]` asks a running one
-// on this machine, `tenant-registry seed` fills an empty development database with sample data, `tenant-registry audit` verifies an
-// export of the audit log and makes keys for its checkpoints.
+// Command server runs the tenant registry: `tenant-registry` serves the API, `tenant-registry healthcheck [PATH]` asks
+// a running one on this machine, `tenant-registry seed` fills an empty development database with sample data,
+// `tenant-registry audit` verifies an export of the audit log and makes keys for its checkpoints.
 //
 // Exit codes: 0 it ended as asked, 1 it failed (one sentence on standard error says why and what to do next), 2 the
 // arguments or the environment are not usable.
@@ -22,7 +22,7 @@ func main() {
 	os.Exit(run(untilSignal(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
-// untilSignal ends at the first signal. A second one, however soon after anybody can tell that the first was heard, ends the program.
+// untilSignal ends at the first signal. A second one, however soon after the first was acted on, ends the program.
 func untilSignal() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 1)

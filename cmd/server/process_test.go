@@ -1,28 +1,23 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"runtime"
-	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+	"github.com/breakpilot/tenant-registry/internal/testkit"
 )
 
 // patience is how long a test waits for what must happen sooner or later, on a busy machine.
@@ -30,41 +25,25 @@ const patience = 20 * time.Second
 
 const acme = "00000000-0000-0000-0000-000000000001"
 
-var binary string // the program, built once
+var binary string // the path of the program
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "server-test-")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "tenant-registry")
-	build := []string{"build", "-o", binary}
-	if underRace() {
-		build = append(build, "-race")
-	}
-	if out, err := exec.Command("go", append(build, ".")...).CombinedOutput(); err != nil {
-		panic(fmt.Sprintf("%v: %s", err, out))
-	}
-	beMany()
-	code := postgrestest.Main(m)
-	os.RemoveAll(dir)
-	os.Exit(code)
+	os.Exit(testkit.RunWithProgram("tenant-registry", main, func(path string) int {
+		binary = path
+		raiseParallelism()
+		return postgrestest.Main(m)
+	}))
 }
 
-// beMany runs more tests at once than there are processors, unless -parallel says otherwise: these mostly wait for another process.
-func beMany() {
+// raiseParallelism runs more tests at once than there are processors, unless -parallel says otherwise: these mostly
+// wait for another process.
+func raiseParallelism() {
 	flag.Parse()
 	asked := false
 	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
 	if !asked {
 		_ = flag.Set("test.parallel", strconv.Itoa(max(6, runtime.GOMAXPROCS(0))))
 	}
-}
-
-// underRace tells whether this test is built with the race detector; the program then is, too.
-func underRace() bool {
-	info, ok := debug.ReadBuildInfo()
-	return ok && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "-race" && s.Value == "true" })
 }
 
 // eventually tries until check has no complaint, and fails with the last one when the time is over.
@@ -86,39 +65,21 @@ func eventually(t *testing.T, within time.Duration, check func() error) {
 	}
 }
 
-// output keeps what a program prints.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-// program is one run of the binary.
+// program is one run of the program as a process.
 type program struct {
 	cmd            *exec.Cmd
-	stdout, stderr output
+	stdout, stderr testkit.Output
 	ended          chan struct{}
-	URL, Admin     string // once it serves
+	URL, Admin     string // from when it serves
 	client         *http.Client
 }
 
-// start runs the binary with nothing in its environment but what is named. If it still runs when the test ends it is told to, and
-// must then exit with 0. However it ended, it must not have panicked or raced.
+// start runs the program with nothing in its environment but what is named. If it still runs when the test ends it is
+// told to end, and must then exit with 0. However it ended, it must not have panicked or raced.
 func start(t *testing.T, env []string, args ...string) *program {
 	t.Helper()
 	p := &program{cmd: exec.Command(binary, args...), ended: make(chan struct{})}
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "ADDR=127.0.0.1:0", "DRAIN_DELAY=0s"}, env...)
+	p.cmd.Env = append([]string{testkit.QuickExit, "ADDR=127.0.0.1:0", "DRAIN_DELAY=0s"}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	p.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: patience}
 	if err := p.cmd.Start(); err != nil {
@@ -223,7 +184,7 @@ type reply struct {
 	text   string
 }
 
-// member is what is at a path of names in the JSON body, nil if nothing is.
+// member is the value at a path of names in the JSON body, nil if there is none.
 func (r reply) member(names ...string) any {
 	var at any
 	_ = json.Unmarshal([]byte(r.text), &at)

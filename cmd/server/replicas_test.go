@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -26,7 +27,7 @@ func (p *program) newKey(t *testing.T) (id, text string) {
 	return id, text
 }
 
-// valid asks whether a key is good.
+// valid asks whether a key is valid.
 func (p *program) valid(t *testing.T, key string, change ...func(*http.Request)) bool {
 	t.Helper()
 	r, err := p.try(http.MethodPost, verifyPath, `{"key":"`+key+`"}`, change...)
@@ -36,8 +37,9 @@ func (p *program) valid(t *testing.T, key string, change ...func(*http.Request))
 	return r.member("valid") == true
 }
 
-// keeps waits until a replica answers from its cache, which no statement counts: a key is revoked in SQL, and it is still good.
-func (p *program) keeps(t *testing.T, dsn string) {
+// answersFromCache waits until a replica answers from its cache: a key is disabled in SQL, which invalidates nothing,
+// and is still valid.
+func (p *program) answersFromCache(t *testing.T, dsn string) {
 	t.Helper()
 	admin := connect(t, dsn)
 	eventually(t, patience, func() error {
@@ -45,16 +47,17 @@ func (p *program) keeps(t *testing.T, dsn string) {
 		p.valid(t, key)
 		runSQL(t, admin, `UPDATE api_keys SET disabled = true WHERE id = $1`, id)
 		if !p.valid(t, key) {
-			return fmt.Errorf("nothing is kept")
+			return errors.New("nothing is cached")
 		}
 		if p.valid(t, key, func(r *http.Request) { r.Header.Set("Cache-Control", "no-cache") }) {
-			t.Error("no-cache is answered from what is kept")
+			t.Error("no-cache is answered from the cache")
 		}
 		return nil
 	})
 }
 
-// load asks both replicas about keys that nobody revokes, and changes one thing after the other, until it is stopped.
+// load asks both replicas about keys that are not revoked, and changes one thing after the other, until it is stopped.
+// There is a pause between two requests, so that they leave some of a small machine to the requests that are timed.
 func load(t *testing.T, replicas ...*program) (stop func() int64) {
 	t.Helper()
 	var (
@@ -64,11 +67,13 @@ func load(t *testing.T, replicas ...*program) (stop func() int64) {
 	)
 	goOn := func(do func()) {
 		all.Go(func() {
+			pause := time.NewTicker(5 * time.Millisecond)
+			defer pause.Stop()
 			for {
 				select {
 				case <-ending:
 					return
-				default:
+				case <-pause.C:
 					do()
 				}
 			}
@@ -79,7 +84,7 @@ func load(t *testing.T, replicas ...*program) (stop func() int64) {
 		goOn(func() {
 			asked.Add(1)
 			if !p.valid(t, key) {
-				t.Error("a key that nobody revoked is not good")
+				t.Error("a key that was not revoked is not valid")
 			}
 		})
 	}
@@ -98,15 +103,15 @@ func TestRevocationReachesReplicas(t *testing.T) {
 	seedDatabase(t, dsn)
 	env := []string{"DATABASE_URL=" + dsn, "LOG_LEVEL=warn", "MAX_KEYS_PER_TENANT=1000000"}
 	one, other := launch(t, env...), launch(t, env...)
-	one.keeps(t, dsn)
-	other.keeps(t, dsn)
+	one.answersFromCache(t, dsn)
+	other.answersFromCache(t, dsn)
 	stop := load(t, one, other)
 	took, asked := make([]time.Duration, *revocations), make([]time.Duration, *revocations)
 	stale := 0
 	for i := range took {
 		id, key := one.newKey(t)
 		if !one.valid(t, key) || !other.valid(t, key) || !other.valid(t, key) {
-			t.Fatal("the key is not good")
+			t.Fatal("the key is not valid")
 		}
 		one.call(t, http.StatusNoContent, http.MethodDelete, "/v1/api-keys/"+id, "")
 		answered := time.Now()
@@ -122,7 +127,8 @@ func TestRevocationReachesReplicas(t *testing.T) {
 		}
 	}
 	others := stop()
-	t.Logf("%d revocations under load (%d other verifications), %d answers of the other replica were stale", len(took), others, stale)
+	t.Logf("%d revocations under load (%d other verifications), %d answers of the other replica were stale",
+		len(took), others, stale)
 	t.Logf("the last of them was asked for, after the revocation was answered: %s", spread(asked))
 	t.Logf("the first that was not had arrived: %s", spread(took))
 }
@@ -137,34 +143,34 @@ func spread(all []time.Duration) string {
 // seedDatabase puts the sample data into a database.
 func seedDatabase(t *testing.T, dsn string) {
 	t.Helper()
-	p := start(t, []string{"DATABASE_URL=" + dsn}, "seed")
-	if code := p.exit(t); code != 0 {
-		t.Fatalf("seed: exit %d, %s", code, &p.stderr)
+	if code, _, stderr := runHere(t, []string{"DATABASE_URL=" + dsn}, "seed"); code != 0 {
+		t.Fatalf("seed: exit %d, %s", code, stderr)
 	}
 }
 
-// TestCacheOff: the control of the one above, and of what CACHE says. Such a replica still tells the others.
+// TestCacheOff is the control of TestRevocationReachesReplicas: a replica with CACHE=off answers from the database, and
+// its changes still reach the other replicas.
 func TestCacheOff(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.New(t)
 	seedDatabase(t, dsn)
 	on, off := launch(t, "DATABASE_URL="+dsn), launch(t, "DATABASE_URL="+dsn, "CACHE=off")
-	on.keeps(t, dsn)
+	on.answersFromCache(t, dsn)
 	admin := connect(t, dsn)
 	id, key := off.newKey(t)
 	if !off.valid(t, key) {
-		t.Fatal("the key is not good")
+		t.Fatal("the key is not valid")
 	}
 	runSQL(t, admin, `UPDATE api_keys SET disabled = true WHERE id = $1`, id)
 	if off.valid(t, key) {
-		t.Error("it answers from what it keeps")
+		t.Error("it answers from a cache")
 	}
 	id, key = off.newKey(t)
 	on.valid(t, key)
 	off.call(t, http.StatusNoContent, http.MethodDelete, "/v1/api-keys/"+id, "")
 	eventually(t, lease+patience, func() error {
 		if on.valid(t, key) {
-			return fmt.Errorf("the other replica says valid")
+			return errors.New("the other replica says valid")
 		}
 		return nil
 	})
@@ -174,7 +180,7 @@ func TestCacheOff(t *testing.T) {
 		runSQL(t, admin, `UPDATE api_keys SET disabled = true WHERE id = $1`, id)
 		runSQL(t, admin, `NOTIFY tenant_registry, 'flush'`) // as the README says of changes by hand
 		if on.valid(t, key) {
-			return fmt.Errorf("flush is not heard")
+			return errors.New("the flush has no effect")
 		}
 		return nil
 	})

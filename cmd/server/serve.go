@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -23,23 +23,21 @@ const (
 	maxHeaderBytes  = 128 << 10 // a token that is too long is told so by authentication
 )
 
-// limits are how long one connection may take for its header, the whole request, the answer, and to begin the next request. A
-// handler has its own deadline, which is shorter than write, or lifts these and sets its own.
+// limits are how long one connection may take for its header, the whole request, the answer, and to begin the next
+// request. A handler has its own deadline, which is shorter than write, or lifts these and sets its own.
 type limits struct{ header, read, write, idle time.Duration }
 
-var usualLimits = limits{header: 5 * time.Second, read: 15 * time.Second, write: 30 * time.Second, idle: 2 * time.Minute}
-
-// ballast is memory that nobody touches, so that it costs none. With it a small heap is collected after it has grown by as much, not
-// dozens of times a second.
-const ballast = 64 << 20
+var usualLimits = limits{
+	header: 5 * time.Second, read: 15 * time.Second, write: 30 * time.Second, idle: 2 * time.Minute,
+}
 
 // serve runs the API until ctx ends, and then drains it.
 func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error {
-	defer runtime.KeepAlive(make([]byte, ballast))
 	cfg, err := config.Load(getenv)
 	if err != nil {
 		return unusable{err}
 	}
+	setGCPercent(cfg.GCPercent, getenv)
 	signer, err := checkpointSigner(cfg.AuditSigning)
 	if err != nil {
 		return unusable{err}
@@ -76,7 +74,7 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	web := httpServer(api, usualLimits, log)
 	ended := make(chan error, 1)
 	go func() { ended <- web.Serve(listener) }()
-	greeting{api: baseURL(listener), admin: admin, sample: c.sample}.tell(cfg, stdout, log)
+	banner{api: baseURL(listener), admin: admin, sample: c.sample}.show(cfg, stdout, log)
 	select {
 	case err := <-ended:
 		return fmt.Errorf("the listener ended: %w", err)
@@ -85,10 +83,17 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	return drain(api, web, cfg.DrainDelay, log)
 }
 
+// setGCPercent makes the collector run less often than Go's default of 100 percent, unless GOGC says how often.
+func setGCPercent(percent int, getenv func(string) string) {
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
+}
+
 func newAPI(cfg config.Config, c *core, who auth.Authenticator, tel *telemetry.Telemetry) *server.Server {
 	return server.New(server.Config{
-		Registry: c.service, Guard: c.guard, Auth: who, AuthMode: cfg.AuthMode, RateLimit: cfg.RateLimit, TrustedProxies: cfg.TrustedProxies,
-		Logger: tel.Logger(), Wrap: tel.Wrap, Version: version,
+		Registry: c.service, Security: c.security, Auth: who, AuthMode: cfg.AuthMode, RateLimit: cfg.RateLimit,
+		TrustedProxies: cfg.TrustedProxies, Logger: tel.Logger(), Wrap: tel.Wrap, Version: version, Docs: cfg.Docs,
 	})
 }
 
@@ -100,7 +105,8 @@ func httpServer(handler http.Handler, within limits, log *slog.Logger) *http.Ser
 	}
 }
 
-// drain first makes /readyz say no, so that new traffic goes elsewhere, and only then stops listening; what has begun is finished.
+// drain first makes /readyz say no, so that new traffic goes elsewhere, and only then stops listening; what has begun
+// is finished.
 func drain(api *server.Server, web *http.Server, delay time.Duration, log *slog.Logger) error {
 	log.Info("draining", "delay", delay.String())
 	api.Drain()

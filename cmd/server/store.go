@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/breakpilot/tenant-registry/internal/config"
@@ -16,20 +15,20 @@ import (
 	"github.com/breakpilot/tenant-registry/migrations"
 )
 
-// lease is for how long a replica may answer from its cache after it last heard what the others change.
+// lease is for how long a replica may answer from its cache after the last heartbeat it received.
 const lease = time.Second
 
 // openedStore is the store that DATABASE_URL picks, behind the cache.
 type openedStore struct {
-	registry.Store
+	*cache.Store
 	Close  func()
 	memory bool
 }
 
 func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry) (openedStore, error) {
 	if !cfg.DatabaseURL.Set() {
-		kept := cache.New(memory.New(), cache.Options{Off: !cfg.Cache, Keys: cfg.CacheKeys})
-		return openedStore{Store: kept, Close: func() {}, memory: true}, nil
+		cached := cache.New(memory.New(), cache.Options{Off: !cfg.Cache, Keys: cfg.CacheKeys})
+		return openedStore{Store: cached, Close: func() {}, memory: true}, nil
 	}
 	pg, err := openPostgres(ctx, postgres.Config{
 		DSN: cfg.DatabaseURL.Reveal(), MaxConns: int32(cfg.MaxConns), SchemaVersion: migrations.Latest(),
@@ -38,21 +37,21 @@ func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry)
 	if err != nil {
 		return openedStore{}, err
 	}
-	kept := cache.New(pg, cache.Options{Off: !cfg.Cache, Keys: cfg.CacheKeys, Lease: lease})
-	err = errors.Join(tel.ObservePool(pg.Pool()), tel.ObserveCache(kept.Keeping))
+	cached := cache.New(pg, cache.Options{Off: !cfg.Cache, Keys: cfg.CacheKeys, Lease: lease})
+	err = errors.Join(tel.ObservePool(pg.Pool()), tel.ObserveCacheLease(cached.LeaseValid))
 	if err == nil && cfg.Cache {
-		err = hearChanges(pg, cfg.DirectURL.Reveal(), kept)
+		err = listenForInvalidations(pg, cfg.DirectURL.Reveal(), cached)
 	}
 	if err != nil {
 		pg.Close()
 		return openedStore{}, err
 	}
-	return openedStore{Store: kept, Close: pg.Close}, nil
+	return openedStore{Store: cached, Close: pg.Close}, nil
 }
 
-// hearChanges tells a cache what other replicas change.
-func hearChanges(pg *postgres.Store, direct string, kept *cache.Store) error {
-	err := pg.Listen(direct, kept)
+// listenForInvalidations makes a cache hear the invalidations of other replicas.
+func listenForInvalidations(pg *postgres.Store, direct string, cached *cache.Store) error {
+	err := pg.Listen(direct, cached)
 	if errors.Is(err, postgres.ErrDSN) {
 		return unusable{fmt.Errorf("DATABASE_DIRECT_URL: %w", err)}
 	}
@@ -74,33 +73,4 @@ func (s openedStore) sample(ctx context.Context) (registry.Sample, error) {
 		return registry.Sample{}, nil
 	}
 	return registry.Seed(ctx, s, registry.Options{Version: version})
-}
-
-// seed puts the sample data of the in-memory store into a development database.
-func seed(ctx context.Context, getenv func(string) string, stdout io.Writer) error {
-	cfg, err := config.Load(getenv)
-	if err != nil {
-		return unusable{err}
-	}
-	if cfg.Env != "dev" || !cfg.DatabaseURL.Set() {
-		return unusable{errors.New("seed needs APP_ENV=dev and DATABASE_URL, the DSN of a database that was migrated")}
-	}
-	pg, err := openPostgres(ctx, postgres.Config{DSN: cfg.DatabaseURL.Reveal(), SchemaVersion: migrations.Latest()})
-	if err != nil {
-		return err
-	}
-	defer pg.Close()
-	if _, err := pg.Ping(ctx); err != nil {
-		return fmt.Errorf("the database cannot take sample data (make migrate-up): %w", err)
-	}
-	// Servers that run may keep that there is no such tenant: they hear of it.
-	sample, err := registry.Seed(ctx, cache.New(pg, cache.Options{Off: true}), registry.Options{Version: version})
-	switch {
-	case errors.Is(err, registry.ErrDuplicate):
-		return errors.New("the database has the tenant acme already; nothing was changed")
-	case err != nil:
-		return fmt.Errorf("the sample data is incomplete: empty the database (make migrate-down-all migrate-up) and seed again: %w", err)
-	}
-	_, err = fmt.Fprintf(stdout, "tenant   acme %s\nAPI key  %s\n", sample.Tenant, sample.LiveKey)
-	return err
 }

@@ -68,7 +68,8 @@ func TestTelemetry(t *testing.T) {
 
 	resources := collector.Resources()
 	for _, signal := range []string{"traces", "metrics", "logs"} {
-		if len(resources[signal]) == 0 || telemetrytest.Attr(resources[signal][0].Attributes, "service.name") != "tenant-registry" {
+		if len(resources[signal]) == 0 ||
+			telemetrytest.Attr(resources[signal][0].Attributes, "service.name") != "tenant-registry" {
 			t.Errorf("%s come from %v", signal, resources[signal])
 		}
 	}
@@ -96,7 +97,8 @@ func checkTrace(t *testing.T, collector *telemetrytest.Receiver) {
 		if at == nil {
 			t.Errorf("the span %q does not descend from the request's", s.Name)
 		}
-		statements = append(statements, strings.Join(strings.Fields(telemetrytest.Attr(s.Attributes, "db.query.text")), " "))
+		statement := telemetrytest.Attr(s.Attributes, "db.query.text")
+		statements = append(statements, strings.Join(strings.Fields(statement), " "))
 	}
 	if hex.EncodeToString(request.TraceId) != traceID || hex.EncodeToString(request.ParentSpanId) != parentID {
 		t.Errorf("the request's span is of trace %x under %x", request.TraceId, request.ParentSpanId)
@@ -111,7 +113,8 @@ func checkTrace(t *testing.T, collector *telemetrytest.Receiver) {
 func checkMetrics(t *testing.T, collector *telemetrytest.Receiver) {
 	t.Helper()
 	for _, want := range []string{"http.server.request.duration", "pgxpool.total_connections"} {
-		if !slices.ContainsFunc(collector.Metrics(), func(m *metricpb.Metric) bool { return strings.Contains(m.Name, want) }) {
+		isWanted := func(m *metricpb.Metric) bool { return strings.Contains(m.Name, want) }
+		if !slices.ContainsFunc(collector.Metrics(), isWanted) {
 			t.Errorf("there is no metric %s", want)
 		}
 	}
@@ -128,7 +131,8 @@ func checkLog(t *testing.T, p *program, collector *telemetrytest.Receiver, reque
 		}
 		if record["msg"] == "request" && record["request_id"] == requestID {
 			found++
-			if record["trace_id"] != traceID || record["route"] != "POST /v1/tenants" || record["status"] != float64(201) {
+			if record["trace_id"] != traceID || record["route"] != "POST /v1/tenants" ||
+				record["status"] != float64(201) {
 				t.Errorf("the access log has %s", line)
 			}
 		}
@@ -137,7 +141,8 @@ func checkLog(t *testing.T, p *program, collector *telemetrytest.Receiver, reque
 		t.Errorf("the access log has %d lines of the request", found)
 	}
 	exported := slices.ContainsFunc(collector.Records(), func(r *logpb.LogRecord) bool {
-		return r.Body.GetStringValue() == "request" && telemetrytest.Attr(r.Attributes, "request_id") == requestID && hex.EncodeToString(r.TraceId) == traceID
+		return r.Body.GetStringValue() == "request" && telemetrytest.Attr(r.Attributes, "request_id") == requestID &&
+			hex.EncodeToString(r.TraceId) == traceID
 	})
 	if !exported {
 		t.Error("the line of the access log was not exported with its trace")
@@ -162,7 +167,7 @@ func withPassword(t *testing.T, dsn string) (string, string) {
 	return u.String(), canary
 }
 
-// pasted are requests with a key wherever somebody might paste one.
+// pasted are requests with a key wherever one might be pasted by mistake.
 func pasted(key string) (all []func() *http.Request) {
 	add := func(method, path, body string, change func(*http.Request)) {
 		all = append(all, func() *http.Request {
@@ -178,16 +183,18 @@ func pasted(key string) (all []func() *http.Request) {
 		})
 	}
 	for _, path := range []string{
-		"/" + key, "/v1/tenants/" + key, "/v1/tenants/by-slug/" + key, "/problems/" + key, "/v1/audit/" + key, "/%62p_" + key[3:],
-		"/?" + key, "/v1/catalog?tenant_id=" + key, "/v1/api-keys?tenant_id=" + acme + "&cursor=" + key, "/v1/audit?action=" + key,
-		"/v1/audit?" + key + "=1", "/healthz?key=" + key, "/v1/tenants/" + acme + "?a=%zz" + key,
+		"/" + key, "/v1/tenants/" + key, "/v1/tenants/by-slug/" + key, "/problems/" + key, "/v1/audit/" + key,
+		"/%62p_" + key[3:], "/?" + key, "/v1/catalog?tenant_id=" + key,
+		"/v1/api-keys?tenant_id=" + acme + "&cursor=" + key, "/v1/audit?action=" + key, "/v1/audit?" + key + "=1",
+		"/healthz?key=" + key, "/v1/tenants/" + acme + "?a=%zz" + key,
 	} {
 		add("GET", path, "", nil)
 	}
 	add("DELETE", "/v1/api-keys/"+key, "", nil)
 	add(key, "/v1/tenants", "", nil)
 	for _, body := range []string{
-		key, `"` + key + `"`, `{"key":"` + key + `"`, `{"key":["` + key + `"]}`, `{"key":"` + key + `","key":"` + key + `"}`, `{"key":"` + key + `","product":"` + key + `"}`,
+		key, `"` + key + `"`, `{"key":"` + key + `"`, `{"key":["` + key + `"]}`,
+		`{"key":"` + key + `","key":"` + key + `"}`, `{"key":"` + key + `","product":"` + key + `"}`,
 		`{"key":"` + key + `","scopes":["` + key + `"]}`, `{"key":"` + key + `"}`, `{"key":"` + key + `x"}`,
 	} {
 		add("POST", "/v1/internal/api-keys/verify", body, nil)
@@ -195,8 +202,8 @@ func pasted(key string) (all []func() *http.Request) {
 		add("POST", "/v1/audit", body, nil)
 	}
 	for _, header := range []string{
-		"Authorization", "X-Api-Key", "Cookie", "User-Agent", "Referer", "X-Request-Id", "traceparent", "tracestate", "baggage",
-		"If-None-Match", "Accept", "Content-Type", "X-On-Behalf-Of-Id",
+		"Authorization", "X-Api-Key", "Cookie", "User-Agent", "Referer", "X-Request-Id", "traceparent", "tracestate",
+		"baggage", "If-None-Match", "Accept", "Content-Type", "X-On-Behalf-Of-Id",
 	} {
 		for _, value := range []string{key, "Bearer " + key, "k=" + key} {
 			change := func(r *http.Request) {
@@ -211,27 +218,28 @@ func pasted(key string) (all []func() *http.Request) {
 	return all
 }
 
-// A key and the password of the database get to nobody whom they are not for.
+// TestTelemetry_canaries asserts that keys, tokens and the password of the database are in no answer, log, metric,
+// profile or table.
 func TestTelemetry_canaries(t *testing.T) {
 	t.Parallel()
 	collector := telemetrytest.New(t)
 	direct := postgrestest.New(t)
-	if code := start(t, []string{"DATABASE_URL=" + direct}, "seed").exit(t); code != 0 {
-		t.Fatal("seed fails")
-	}
+	seedDatabase(t, direct)
 	dsn, network := proxied(t, direct)
 	dsn, password := withPassword(t, dsn)
-	p := launch(t, "DATABASE_URL="+dsn, "OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL, "ADMIN_ADDR=127.0.0.1:0", "LOG_LEVEL=debug")
-	key, _ := p.call(t, http.StatusCreated, "POST", "/v1/api-keys", `{"tenant_id":"`+acme+`","name":"canary"}`).member("key").(string)
+	p := launch(t, "DATABASE_URL="+dsn, "OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL,
+		"ADMIN_ADDR=127.0.0.1:0", "LOG_LEVEL=debug")
+	r := p.call(t, http.StatusCreated, "POST", "/v1/api-keys", `{"tenant_id":"`+acme+`","name":"canary"}`)
+	key, _ := r.member("key").(string)
 	if !keyText.MatchString(key) {
 		t.Fatalf("the key is %q", key)
 	}
 	secrets := []string{key, token, password}
 	pasteAll(t, p, secrets, func(*http.Request) bool { return true })
-	network.cuts()
+	network.Cut()
 	pasteAll(t, p, secrets, func(r *http.Request) bool { return r.Method == "GET" })
 	p.becomesUnready(t, "cannot be reached")
-	network.works()
+	network.Heal()
 	sinks := map[string]string{
 		"the metrics":     p.fetch(t, p.Admin+"/metrics"),
 		"the arguments":   p.fetch(t, p.Admin+"/debug/pprof/cmdline"),
@@ -253,7 +261,8 @@ func TestTelemetry_canaries(t *testing.T) {
 	}
 	// The controls: what should have been seen was, without the secret in it.
 	for sink, want := range map[string]string{
-		"telemetry": "bp_live_[redacted]", "the log": "store unavailable", "the database": "canary", "the metrics": "http_server_request_duration",
+		"telemetry": "bp_live_[redacted]", "the log": "store unavailable", "the database": "canary",
+		"the metrics": "http_server_request_duration",
 	} {
 		if !strings.Contains(sinks[sink], want) {
 			t.Errorf("%s has no %q", sink, want)
@@ -317,17 +326,19 @@ func contents(t *testing.T, conn *pgx.Conn) string {
 	return all.String()
 }
 
-// With no endpoint nothing that could send is even started. What the control looks for is there with one.
+// TestTelemetry_off asserts that without an endpoint nothing that could send is started. The control has an endpoint.
 func TestTelemetry_off(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		env []string // in values, URL stands for the collector's
 		on  bool
 	}{
-		"nothing set":            {nil, false},
-		"exporters and no place": {[]string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_METRICS_EXPORTER=otlp", "OTEL_LOGS_EXPORTER=otlp"}, false},
-		"disabled":               {[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=URL", "OTEL_SDK_DISABLED=true"}, false},
-		"control":                {[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=URL"}, true},
+		"nothing set": {nil, false},
+		"exporters and no place": {
+			[]string{"OTEL_TRACES_EXPORTER=otlp", "OTEL_METRICS_EXPORTER=otlp", "OTEL_LOGS_EXPORTER=otlp"}, false,
+		},
+		"disabled": {[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=URL", "OTEL_SDK_DISABLED=true"}, false},
+		"control":  {[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=URL"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -338,7 +349,8 @@ func TestTelemetry_off(t *testing.T) {
 			}
 			p := launch(t, env...)
 			p.get(t, "/v1/tenants/by-slug/acme")
-			senders := strings.Count(p.fetch(t, p.Admin+"/debug/pprof/goroutine?debug=2"), "created by go.opentelemetry.io/otel")
+			goroutines := p.fetch(t, p.Admin+"/debug/pprof/goroutine?debug=2")
+			senders := strings.Count(goroutines, "created by go.opentelemetry.io/otel")
 			p.signal(t, syscall.SIGTERM)
 			if code := p.exit(t); code != 0 {
 				t.Errorf("exit %d", code)
@@ -355,7 +367,9 @@ func TestAdmin(t *testing.T) {
 	p := launch(t, "DATABASE_URL="+postgrestest.New(t), "ADMIN_ADDR=127.0.0.1:0")
 	p.get(t, "/v1/catalog")
 	scraped := p.fetch(t, p.Admin+"/metrics")
-	for _, want := range []string{"go_goroutines ", "process_cpu_seconds_total ", `http_route="/v1/catalog"`, "pgxpool_total_connections"} {
+	for _, want := range []string{
+		"go_goroutines ", "process_cpu_seconds_total ", `http_route="/v1/catalog"`, "pgxpool_total_connections",
+	} {
 		if !strings.Contains(scraped, want) {
 			t.Errorf("/metrics has no %s:\n%s", want, scraped)
 		}

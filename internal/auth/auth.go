@@ -1,6 +1,6 @@
-// Package auth says who calls. It turns the Authorization header of a request into a Principal: OIDC verifies access tokens of a
-// Keycloak realm, Dev hands out identities for development. What a role may do is not decided here, nor which tenant an
-// organisation is.
+// Package auth says who calls. It turns the Authorization header of a request into a Principal: OIDC verifies access
+// tokens of a Keycloak realm, Dev hands out identities for development. What a role may do is not decided here, nor
+// which tenant an organisation is.
 package auth
 
 import (
@@ -32,7 +32,7 @@ const (
 	TypeService = "service" // a client's service account
 )
 
-// Principal is a verified caller. It is shared between requests: nobody may change what Roles points to.
+// Principal is a verified caller. It is shared between requests: what Roles points to must not be changed.
 type Principal struct {
 	ID    string // the token's sub, of dev identities the identity's own name; never empty, at most 200 characters
 	Name  string // a user's preferred_username, a service's azp; may be empty, is never an e-mail address
@@ -40,8 +40,8 @@ type Principal struct {
 	AZP   string // the client that the token was issued to; may be empty
 	Roles []Role // sorted, known ones only; may be empty
 
-	// Organization is the id of the one organisation that the caller belongs to. If it is empty, OrganizationFault says why, in a
-	// sentence for an administrator that holds nothing of the token.
+	// Organization is the id of the one organisation that the caller belongs to. If it is empty, OrganizationFault says
+	// why, in a sentence for an administrator that holds nothing of the token.
 	Organization      string
 	OrganizationFault string
 
@@ -49,11 +49,11 @@ type Principal struct {
 	Product    string // the catalogue key that a service is bound to; empty if it is bound to none
 }
 
-// Has tells whether the caller has a role.
+// Has reports whether the caller has a role.
 func (p Principal) Has(role Role) bool { return slices.Contains(p.Roles, role) }
 
-// Authenticator finds out who sent a request. It reads the header and the connection's address, never the query or the body, and
-// is safe for concurrent use. Its errors are *Refused and ErrNoKeys.
+// Authenticator finds out who sent a request. It reads the header and the connection's address, never the query or the
+// body, and is safe for concurrent use. Its errors are *Refused and ErrNoKeys.
 type Authenticator interface {
 	Authenticate(r *http.Request) (Principal, error)
 }

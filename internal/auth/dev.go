@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// Dev hands out identities for development, with no secret at all. A request without an Authorization header is the operator; Bearer
-// dev-portal, dev-audit, dev-operator, dev-product:KEY and dev-tenant:SLUG are others. A request that a proxy forwarded is refused, as
-// it may come from anywhere.
+// Dev hands out identities for development, with no secret at all. A request without an Authorization header is the
+// operator; Bearer dev-portal, dev-audit, dev-operator, dev-product:KEY and dev-tenant:SLUG are others. A request that
+// a proxy forwarded is refused, as it may come from anywhere.
 type Dev struct {
 	allowRemote bool
 	crossOrigin *http.CrossOriginProtection
 }
 
-// NewDev makes one. Without allowRemote only connections from this machine are served. What a browser sends for a page of another
-// origin is never served if it could change something: such a page need know no secret here.
+// NewDev makes one. Without allowRemote only connections from this machine are served. What a browser sends for a page
+// of another origin is never served if it could change something: such a page need know no secret here.
 func NewDev(allowRemote bool) *Dev {
 	return &Dev{allowRemote: allowRemote, crossOrigin: http.NewCrossOriginProtection()}
 }
@@ -30,7 +30,9 @@ func (d *Dev) Authenticate(r *http.Request) (Principal, error) {
 		return Principal{}, &Refused{"a development identity came through a proxy (Forwarded, X-Forwarded-* or Via)"}
 	}
 	if !d.allowRemote && !loopback(r.RemoteAddr) {
-		return Principal{}, &Refused{"a development identity came from another machine; DEV_ALLOW_REMOTE=true allows that"}
+		return Principal{}, &Refused{
+			"a development identity came from another machine; DEV_ALLOW_REMOTE=true allows that",
+		}
 	}
 	if d.crossOrigin.Check(r) != nil {
 		return Principal{}, &Refused{"a development identity came from a page of another origin"}
@@ -47,7 +49,10 @@ func (d *Dev) Authenticate(r *http.Request) (Principal, error) {
 
 func devPrincipal(identity string) (Principal, error) {
 	kind, of, bound := strings.Cut(identity, ":")
-	p := Principal{ID: identity, Name: identity, AZP: "dev", Type: TypeService, OrganizationFault: "a development identity has none"}
+	p := Principal{
+		ID: identity, Name: identity, AZP: "dev", Type: TypeService,
+		OrganizationFault: "a development identity has none",
+	}
 	wantsName := false
 	switch kind {
 	case "dev-operator":
@@ -64,7 +69,9 @@ func devPrincipal(identity string) (Principal, error) {
 		return Principal{}, &Refused{"there is no such development identity"}
 	}
 	if bound != wantsName || (bound && !devName.MatchString(of)) {
-		return Principal{}, &Refused{kind + " is malformed: dev-product:KEY and dev-tenant:SLUG name something, the others do not"}
+		return Principal{}, &Refused{
+			kind + " is malformed: dev-product:KEY and dev-tenant:SLUG name something, the others do not",
+		}
 	}
 	return p, nil
 }

@@ -23,12 +23,19 @@ func TestDevIdentities(t *testing.T) {
 	t.Parallel()
 	dev := auth.NewDev(false)
 	for authorization, want := range map[string]auth.Principal{
-		"":                           {ID: "dev-operator", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleOperator}},
-		"Bearer dev-operator":        {ID: "dev-operator", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleOperator}},
-		"bearer dev-portal":          {ID: "dev-portal", Type: auth.TypeService, Roles: []auth.Role{auth.RolePortal}},
-		"Bearer dev-audit":           {ID: "dev-audit", Type: auth.TypeService, Roles: []auth.Role{auth.RoleAuditWrite}},
-		"Bearer dev-product:widgets": {ID: "dev-product:widgets", Type: auth.TypeService, Roles: []auth.Role{auth.RoleKeysVerify}, Product: "widgets"},
-		"Bearer dev-tenant:acme":     {ID: "dev-tenant:acme", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleTenantAdmin}, TenantSlug: "acme"},
+		"":                    {ID: "dev-operator", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleOperator}},
+		"Bearer dev-operator": {ID: "dev-operator", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleOperator}},
+		"bearer dev-portal":   {ID: "dev-portal", Type: auth.TypeService, Roles: []auth.Role{auth.RolePortal}},
+		"Bearer dev-audit": {
+			ID: "dev-audit", Type: auth.TypeService, Roles: []auth.Role{auth.RoleAuditWrite},
+		},
+		"Bearer dev-product:widgets": {
+			ID: "dev-product:widgets", Type: auth.TypeService, Roles: []auth.Role{auth.RoleKeysVerify},
+			Product: "widgets",
+		},
+		"Bearer dev-tenant:acme": {
+			ID: "dev-tenant:acme", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleTenantAdmin}, TenantSlug: "acme",
+		},
 	} {
 		got, err := dev.Authenticate(local(authorization))
 		want.Name, want.AZP, want.OrganizationFault = want.ID, "dev", got.OrganizationFault
@@ -42,9 +49,12 @@ func TestDevRefuses(t *testing.T) {
 	t.Parallel()
 	dev := auth.NewDev(false)
 	for _, authorization := range []string{
-		" ", "Bearer", "Bearer ", "Basic eA==", "dev-operator", "Bearer dev-nobody", "Bearer DEV-OPERATOR", "Bearer dev-operator:x",
-		"Bearer dev-portal:", "Bearer dev-product", "Bearer dev-product:", "Bearer dev-product:A", "Bearer dev-product:a/b",
-		"Bearer dev-tenant", "Bearer dev-tenant:", "Bearer dev-tenant:-acme", "Bearer dev-tenant:acme:x", "Bearer dev-tenant:acme x",
+		" ", "Bearer", "Bearer ", "Basic eA==", "dev-operator", "Bearer dev-unknown", "Bearer DEV-OPERATOR",
+		"Bearer dev-operator:x",
+		"Bearer dev-portal:", "Bearer dev-product", "Bearer dev-product:", "Bearer dev-product:A",
+		"Bearer dev-product:a/b",
+		"Bearer dev-tenant", "Bearer dev-tenant:", "Bearer dev-tenant:-acme", "Bearer dev-tenant:acme:x",
+		"Bearer dev-tenant:acme x",
 		"Bearer x.y.z",
 	} {
 		refused(t, dev, local(authorization))
@@ -58,7 +68,8 @@ func TestDevPeers(t *testing.T) {
 	t.Parallel()
 	for peer, near := range map[string]bool{
 		"127.0.0.1:1": true, "127.8.8.8:1": true, "[::1]:1": true, "[::ffff:127.0.0.1]:1": true,
-		"10.0.0.1:1": false, "[::ffff:10.0.0.1]:1": false, "0.0.0.0:1": false, "[fe80::1%lo]:1": false, "localhost:1": false, "@": false, "": false,
+		"10.0.0.1:1": false, "[::ffff:10.0.0.1]:1": false, "0.0.0.0:1": false, "[fe80::1%lo]:1": false,
+		"localhost:1": false, "@": false, "": false,
 	} {
 		r := local("Bearer dev-portal")
 		r.RemoteAddr = peer

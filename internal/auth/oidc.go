@@ -19,7 +19,8 @@ type OIDCConfig struct {
 	Audience string // must be in aud; "account", which Keycloak puts into every token, is not accepted here
 	Client   string // the client in resource_access whose roles count
 
-	DialAddress    string            // host:port to connect to instead of the one in the URL; TLS still expects the URL's name
+	// host:port to connect to instead of the one in the URL; TLS still expects the URL's name
+	DialAddress    string
 	AllowedAZP     []string          // the clients whose tokens are accepted; empty: any
 	ProductClients map[string]string // client (azp) to product key, for service accounts without a claim product
 
@@ -30,9 +31,10 @@ type OIDCConfig struct {
 
 // OIDC verifies the access tokens of one Keycloak realm.
 //
-// The key set is loaded in the background: nothing waits for the issuer, and no outage of it takes anything away from callers whose
-// keys are known. A token that no known key verifies makes it load the set again, at most twice in any minute however many such tokens
-// come. Verified tokens are kept until they expire, at most for five minutes, and are dropped when the keys change.
+// The key set is loaded in the background: nothing waits for the issuer, and no outage of it takes anything away from
+// callers whose keys are known. A token that no known key verifies makes it load the set again, at most twice in any
+// minute however many such tokens come. Verified tokens are cached until they expire, at most for five minutes, and are
+// dropped when the keys change.
 type OIDC struct {
 	config OIDCConfig
 	source *source
@@ -87,9 +89,9 @@ func (o *OIDC) adopt(set *keySet) {
 // Close ends the loading of key sets and waits until it has. Known keys go on serving.
 func (o *OIDC) Close() { o.source.close() }
 
-// Authenticate verifies the token in the Authorization header. While no key set was loaded it answers ErrNoKeys for everything that has
-// the form of a token; a request without one is refused even then. It waits for the issuer only if no known key verifies the
-// token, and then at most two seconds.
+// Authenticate verifies the token in the Authorization header. While no key set was loaded it answers ErrNoKeys for
+// everything that has the form of a token; a request without one is refused even then. It waits for the issuer only if
+// no known key verifies the token, and then at most two seconds.
 func (o *OIDC) Authenticate(r *http.Request) (Principal, error) {
 	token, refused := bearer(r.Header)
 	if refused != nil {
@@ -109,7 +111,8 @@ func (o *OIDC) Authenticate(r *http.Request) (Principal, error) {
 	if set == nil {
 		return Principal{}, ErrNoKeys
 	}
-	// What costs nothing is checked before the signature, so that tokens for others cost neither RSA nor a fetch of the key set.
+	// What costs nothing is checked before the signature, so that tokens for others cost neither RSA nor a fetch of the
+	// key set.
 	if refused := c.check(&o.config, now); refused != nil {
 		return Principal{}, refused
 	}
@@ -122,7 +125,8 @@ func (o *OIDC) Authenticate(r *http.Request) (Principal, error) {
 	return p, nil
 }
 
-// verify holds the token's signature, issuer and audience to set, and if that fails to newer keys. It returns the set that verified it.
+// verify holds the token's signature, issuer and audience to set, and if that fails to newer keys. It returns the set
+// that verified it.
 func (o *OIDC) verify(r *http.Request, set *keySet, token string) (*keySet, error) {
 	_, err := set.verifier.Verify(r.Context(), token)
 	if err == nil {

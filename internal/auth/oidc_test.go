@@ -29,7 +29,8 @@ func TestForgeries(t *testing.T) {
 			f.Apply(r)
 			reason := refused(t, o, r)
 			for _, given := range r.Header["Authorization"] {
-				if token := strings.TrimPrefix(given, "Bearer "); len(token) > 20 && strings.Contains(reason, token[:20]) {
+				if token := strings.TrimPrefix(given, "Bearer "); len(token) > 20 &&
+					strings.Contains(reason, token[:20]) {
 					t.Errorf("the reason holds the token: %s", reason)
 				}
 			}
@@ -72,18 +73,38 @@ func userTests(userClaims map[string]any) []principalTest {
 	return []principalTest{
 		{"user", userClaims, nil, nil},
 		{"one audience as a text", userClaims, map[string]any{"aud": authtest.Audience}, nil},
-		{"name is an e-mail address", userClaims, map[string]any{"preferred_username": "acme-admin@acme.example"}, func(p *auth.Principal) { p.Name = "" }},
-		{"name hides something", userClaims, map[string]any{"preferred_username": "acme-admin\u202eadmin"}, func(p *auth.Principal) { p.Name = "" }},
+		{
+			"name is an e-mail address", userClaims, map[string]any{"preferred_username": "acme-admin@acme.example"},
+			func(p *auth.Principal) { p.Name = "" },
+		},
+		{
+			"name hides something", userClaims, map[string]any{"preferred_username": "acme-admin\u202eadmin"},
+			func(p *auth.Principal) { p.Name = "" },
+		},
 		{"no name", userClaims, map[string]any{"preferred_username": nil}, func(p *auth.Principal) { p.Name = "" }},
-		{"two roles, unsorted, one twice, one unknown", userClaims, of([]string{"tenant-admin", "operator", "x", "tenant-admin"}),
-			func(p *auth.Principal) { p.Roles = []auth.Role{auth.RoleOperator, auth.RoleTenantAdmin} }},
+		{
+			"two roles, unsorted, one twice, one unknown", userClaims,
+			of([]string{"tenant-admin", "operator", "x", "tenant-admin"}),
+			func(p *auth.Principal) { p.Roles = []auth.Role{auth.RoleOperator, auth.RoleTenantAdmin} },
+		},
 		{"a role in capitals", userClaims, of([]string{"Operator"}), func(p *auth.Principal) { p.Roles = nil }},
 		{"no roles", userClaims, map[string]any{"resource_access": nil}, func(p *auth.Principal) { p.Roles = nil }},
-		{"roles of another client", userClaims, access(map[string]any{"account": map[string]any{"roles": []string{"operator"}}}), func(p *auth.Principal) { p.Roles = nil }},
-		{"roles of the realm", userClaims, map[string]any{"resource_access": nil, "realm_access": map[string]any{"roles": []string{"operator"}}}, func(p *auth.Principal) { p.Roles = nil }},
+		{
+			"roles of another client", userClaims,
+			access(map[string]any{"account": map[string]any{"roles": []string{"operator"}}}),
+			func(p *auth.Principal) { p.Roles = nil },
+		},
+		{
+			"roles of the realm", userClaims,
+			map[string]any{"resource_access": nil, "realm_access": map[string]any{"roles": []string{"operator"}}},
+			func(p *auth.Principal) { p.Roles = nil },
+		},
 		{"roles are a text", userClaims, of("operator"), func(p *auth.Principal) { p.Roles = nil }},
 		{"a role is a number", userClaims, of([]any{"operator", 1}), func(p *auth.Principal) { p.Roles = nil }},
-		{"resource_access is a list", userClaims, access([]string{"operator"}), func(p *auth.Principal) { p.Roles = nil }},
+		{
+			"resource_access is a list", userClaims, access([]string{"operator"}),
+			func(p *auth.Principal) { p.Roles = nil },
+		},
 		{"a user is bound to no product", userClaims, map[string]any{"product": "widgets"}, nil},
 	}
 }
@@ -93,8 +114,14 @@ func serviceTests(serviceClaims map[string]any) []principalTest {
 		{"service", serviceClaims, nil, nil},
 		{"service by its name alone", serviceClaims, map[string]any{"client_id": nil}, nil},
 		{"service by client_id alone", serviceClaims, map[string]any{"preferred_username": nil}, nil},
-		{"product by the client", serviceClaims, map[string]any{"product": nil}, func(p *auth.Principal) { p.Product = "gadgets" }},
-		{"product is a list", serviceClaims, map[string]any{"product": []string{"widgets"}}, func(p *auth.Principal) { p.Product = "" }},
+		{
+			"product by the client", serviceClaims, map[string]any{"product": nil},
+			func(p *auth.Principal) { p.Product = "gadgets" },
+		},
+		{
+			"product is a list", serviceClaims, map[string]any{"product": []string{"widgets"}},
+			func(p *auth.Principal) { p.Product = "" },
+		},
 		{"product is empty", serviceClaims, map[string]any{"product": ""}, func(p *auth.Principal) { p.Product = "" }},
 		{"a user named like a service account", serviceClaims,
 			map[string]any{"preferred_username": "service-account-other", "client_id": nil, "product": nil},
@@ -114,8 +141,8 @@ func TestPrincipal(t *testing.T) {
 	}
 	userClaims := i.Claims(auth.RoleTenantAdmin)
 	service := auth.Principal{
-		ID: "b1a7e0c2-2f1d-4a8e-9f57-0c9d3f1e2a44", Name: authtest.Product, Type: auth.TypeService, AZP: authtest.Product,
-		Roles: []auth.Role{auth.RoleKeysVerify}, Product: "widgets",
+		ID: "b1a7e0c2-2f1d-4a8e-9f57-0c9d3f1e2a44", Name: authtest.Product, Type: auth.TypeService,
+		AZP: authtest.Product, Roles: []auth.Role{auth.RoleKeysVerify}, Product: "widgets",
 	}
 	serviceClaims := i.ServiceClaims(auth.RoleKeysVerify)
 	for _, test := range append(userTests(userClaims), serviceTests(serviceClaims)...) {
@@ -166,12 +193,18 @@ func TestOrganization(t *testing.T) {
 		{"empty list", []string{}, "", "'Add organization id'"},
 		{"text", "acme", "", "'Multivalued' and 'Add organization id'"},
 		{"no id", object{"acme": object{}}, "", "'Add organization id'"},
-		{"id hidden by an attribute", object{"acme": object{"id": []string{"o-2"}}}, "", "attribute of the organisation that is called id"},
+		{
+			"id hidden by an attribute", object{"acme": object{"id": []string{"o-2"}}}, "",
+			"attribute of the organisation that is called id",
+		},
 		{"empty id", object{"acme": object{"id": ""}}, "", "not a text"},
 		{"null id", object{"acme": object{"id": nil}}, "", "not a text"},
 		{"id too long", object{"acme": object{"id": strings.Repeat("o", 201)}}, "", "not a text"},
 		{"two", object{"acme": object{"id": "o-1"}, "umbrella": object{"id": "o-2"}}, "", "holds 2 organisations"},
-		{"two with one id", object{"acme": object{"id": "o-1"}, "umbrella": object{"id": "o-1"}}, "", "holds 2 organisations"},
+		{
+			"two with one id", object{"acme": object{"id": "o-1"}, "umbrella": object{"id": "o-1"}}, "",
+			"holds 2 organisations",
+		},
 		{"alias to a text", object{"acme": "o-1"}, "", "not an object of alias to {id}"},
 		{"number", 1, "", "not an object of alias to {id}"},
 	} {
@@ -179,7 +212,8 @@ func TestOrganization(t *testing.T) {
 			claims := i.Claims(auth.RoleTenantAdmin)
 			claims["organization"] = test.claim
 			p := accepted(t, o, i.Sign(claims))
-			if p.Organization != test.id || (test.fault == "") != (p.OrganizationFault == "") || !strings.Contains(p.OrganizationFault, test.fault) {
+			if p.Organization != test.id || (test.fault == "") != (p.OrganizationFault == "") ||
+				!strings.Contains(p.OrganizationFault, test.fault) {
 				t.Errorf("got %q, %q", p.Organization, p.OrganizationFault)
 			}
 			if strings.Contains(p.OrganizationFault, "acme") {
@@ -241,12 +275,12 @@ func TestHeader(t *testing.T) {
 	}
 	refused(t, o, bearer(token[:20]+"\n"+token[20:])) // which base64 skips
 	for name, header := range map[string]map[string]any{
-		"at+jwt":                   {"typ": "at+jwt"},
-		"application/at+jwt":       {"typ": "application/at+JWT"},
-		"no typ":                   {"typ": nil},
-		"no kid":                   {"kid": nil},
-		"a certificate's digest":   {"x5t": "AAAA"},
-		"a member nobody knows of": {"x-new": 1},
+		"at+jwt":                 {"typ": "at+jwt"},
+		"application/at+jwt":     {"typ": "application/at+JWT"},
+		"no typ":                 {"typ": nil},
+		"no kid":                 {"kid": nil},
+		"a certificate's digest": {"x5t": "AAAA"},
+		"an unknown member":      {"x-new": 1},
 	} {
 		if _, err := o.Authenticate(bearer(i.SignWith(header, i.Claims()))); err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -25,8 +25,8 @@ func (c *claims) principal(o *OIDCConfig) Principal {
 	return p
 }
 
-// isService tells a service account by what Keycloak writes for one: the claim client_id, or the name of the account that it keeps for
-// the client. Both are compared with azp, so that a user who chose such a name is still a user.
+// isService recognises a service account by what Keycloak writes for one: the claim client_id, or the name of the
+// client's account. Both are compared with azp, so that a user who chose such a name is still a user.
 func (c *claims) isService() bool {
 	return c.AZP != "" && (c.ClientID == c.AZP || strings.EqualFold(c.Username, "service-account-"+c.AZP))
 }
@@ -49,8 +49,8 @@ func (c *claims) roles(client string) []Role {
 	return held
 }
 
-// product is the catalogue key that a service account is bound to. A claim that is there and not a text binds to nothing: it must not
-// fall back to something wider than was meant.
+// product is the catalogue key that a service account is bound to. A claim that is there and not a text binds to
+// nothing: it must not fall back to something wider than was meant.
 func (c *claims) product(clients map[string]string) string {
 	if len(c.Product) == 0 {
 		return clients[c.AZP]
@@ -62,21 +62,23 @@ func (c *claims) product(clients map[string]string) string {
 	return key
 }
 
-// Why somebody has no organisation, and what an administrator does about it.
+// Why a user has no organisation, and what an administrator does about it.
 const (
-	faultNoOrganization = "the token has no claim organization: make the caller a member of one organisation, and make the client" +
-		" scope organization a default scope of the client that asks for the token"
-	faultList = "the claim organization is a list of names without ids: in the client scope organization, open the mapper" +
-		" Organization Membership and switch on 'Add organization id'"
+	faultNoOrganization = "the token has no claim organization: make the caller a member of one organisation, and" +
+		" make the client scope organization a default scope of the client that asks for the token"
+	faultList = "the claim organization is a list of names without ids: in the client scope organization, open" +
+		" the mapper Organization Membership and switch on 'Add organization id'"
 	faultText = "the claim organization is one name without an id: in the client scope organization, open the mapper" +
 		" Organization Membership and switch on 'Multivalued' and 'Add organization id'"
-	faultNoID = "the claim organization holds an organisation without an id: in the client scope organization, open the mapper" +
-		" Organization Membership and switch on 'Add organization id'"
-	faultBadID = "the claim organization holds an id that is not a text: an attribute of the organisation that is called id" +
-		" covers it; rename the attribute, or switch off 'Add organization attributes' in the mapper Organization Membership"
+	faultNoID = "the claim organization holds an organisation without an id: in the client scope organization, open" +
+		" the mapper Organization Membership and switch on 'Add organization id'"
+	faultBadID = "the claim organization holds an id that is not a text: an attribute of the organisation that is" +
+		" called id covers it; rename the attribute, or switch off 'Add organization attributes' in the mapper" +
+		" Organization Membership"
 	faultSeveral = "the claim organization holds %d organisations and must hold one: let the client ask for the scope" +
 		" organization or organization:<alias> instead of organization:*, or end the other memberships"
-	faultShape = "the claim organization is not an object of alias to {id}: let the mapper Organization Membership alone write it"
+	faultShape = "the claim organization is not an object of alias to {id}: let the mapper Organization Membership" +
+		" alone write it"
 )
 
 // organization is the id of the one organisation, or why there is none.
@@ -122,9 +124,11 @@ func organizationID(one jsontext.Value) (id, fault string) {
 	return id, ""
 }
 
-// fit tells whether a text of a token can be kept as an id or a name: not empty, not too long, nothing that shows itself as nothing.
+// fit reports whether a text of a token can be stored as an id or a name: not empty, not too long, without invisible
+// characters.
 func fit(s string) bool {
-	return s != "" && utf8.RuneCountInString(s) <= maxID && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+	return s != "" && utf8.RuneCountInString(s) <= maxID &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // clip shortens what a log line quotes of a token.

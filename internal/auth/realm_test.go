@@ -89,8 +89,8 @@ func (r *realm) user(t *testing.T, name string) user {
 	return r.Users[at]
 }
 
-// mappers are those of a client and of its default scopes, every one of which must be in the export: with the first scope of its own an
-// export loses all that Keycloak has built in.
+// mappers are those of a client and of its default scopes, every one of which must be in the export: with the first
+// scope of its own an export loses all that Keycloak has built in.
 func (r *realm) mappers(t *testing.T, c client) []mapper {
 	t.Helper()
 	all := slices.Clone(c.ProtocolMappers)
@@ -108,12 +108,15 @@ func (r *realm) mappers(t *testing.T, c client) []mapper {
 	return all
 }
 
-// token writes the claims that the export's mappers write for a user who came through a client, as Keycloak documents each mapper.
+// token writes the claims that the export's mappers write for a user who came through a client, as Keycloak documents
+// each mapper.
 func (r *realm) token(t *testing.T, i *authtest.Issuer, clientID, username string) map[string]any {
 	t.Helper()
 	c, u := r.client(t, clientID), r.user(t, username)
 	claims := i.Claims()
-	for _, mapped := range []string{"sub", "aud", "resource_access", "organization", "preferred_username", "realm_access"} {
+	for _, mapped := range []string{
+		"sub", "aud", "resource_access", "organization", "preferred_username", "realm_access",
+	} {
 		delete(claims, mapped)
 	}
 	claims["azp"] = clientID
@@ -144,7 +147,8 @@ func (r *realm) token(t *testing.T, i *authtest.Issuer, clientID, username strin
 			if value := r.membership(username, m.Config); value != nil {
 				claims[name] = value
 			}
-		case "oidc-audience-resolve-mapper", "oidc-usermodel-realm-role-mapper", "oidc-acr-mapper", "oidc-allowed-origins-mapper":
+		case "oidc-audience-resolve-mapper", "oidc-usermodel-realm-role-mapper", "oidc-acr-mapper",
+			"oidc-allowed-origins-mapper":
 			// nothing that is read here
 		default:
 			t.Errorf("the mapper %q is of the kind %s, which this test does not know", m.Name, m.ProtocolMapper)
@@ -203,22 +207,41 @@ func TestRealmTokens(t *testing.T) {
 		client, user string
 		want         auth.Principal
 	}{
-		{"portal", "acme-admin", auth.Principal{Name: "acme-admin", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleTenantAdmin}, Organization: r.Organizations[0].ID}},
-		{"portal", "platform-operator", auth.Principal{Name: "platform-operator", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleOperator}}},
-		{"portal", "service-account-portal", auth.Principal{Name: "portal", Type: auth.TypeService, Roles: []auth.Role{auth.RolePortal}}},
-		{"compliance-suite", "service-account-compliance-suite", auth.Principal{Name: "compliance-suite", Type: auth.TypeService,
-			Roles: []auth.Role{auth.RoleAuditWrite, auth.RoleKeysVerify}, Product: "compliance-suite"}},
+		{
+			"portal", "acme-admin",
+			auth.Principal{
+				Name: "acme-admin", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleTenantAdmin},
+				Organization: r.Organizations[0].ID,
+			},
+		},
+		{
+			"portal", "platform-operator",
+			auth.Principal{Name: "platform-operator", Type: auth.TypeUser, Roles: []auth.Role{auth.RoleOperator}},
+		},
+		{
+			"portal", "service-account-portal",
+			auth.Principal{Name: "portal", Type: auth.TypeService, Roles: []auth.Role{auth.RolePortal}},
+		},
+		{
+			"compliance-suite", "service-account-compliance-suite",
+			auth.Principal{
+				Name: "compliance-suite", Type: auth.TypeService,
+				Roles: []auth.Role{auth.RoleAuditWrite, auth.RoleKeysVerify}, Product: "compliance-suite",
+			},
+		},
 	} {
 		claims := r.token(t, i, test.client, test.user)
 		got := accepted(t, o, i.Sign(claims))
-		test.want.ID, test.want.AZP, test.want.OrganizationFault = "id-of-"+test.user, test.client, got.OrganizationFault
+		test.want.ID, test.want.AZP = "id-of-"+test.user, test.client
+		test.want.OrganizationFault = got.OrganizationFault
 		if !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s through %s:\n got %+v\nwant %+v", test.user, test.client, got, test.want)
 		}
 	}
 }
 
-// TestRealmFaults holds that each fault names the option that mends it: with that option off in the export, this is what is said.
+// TestRealmFaults asserts that each fault names the option that fixes it: with that option off in the export, this is
+// the message.
 func TestRealmFaults(t *testing.T) {
 	t.Parallel()
 	i := authtest.NewInMemory()
@@ -227,10 +250,16 @@ func TestRealmFaults(t *testing.T) {
 		config map[string]string
 		says   []string
 	}{
-		"as it is":  {nil, nil},
+		"unchanged": {nil, nil},
 		"no ids":    {map[string]string{"addOrganizationId": "false"}, []string{"'Add organization id'"}},
-		"as a list": {map[string]string{"addOrganizationId": "false", "jsonType.label": "String"}, []string{"'Add organization id'"}},
-		"one name":  {map[string]string{"addOrganizationId": "false", "multivalued": "false"}, []string{"'Multivalued'", "'Add organization id'"}},
+		"as a list": {
+			map[string]string{"addOrganizationId": "false", "jsonType.label": "String"},
+			[]string{"'Add organization id'"},
+		},
+		"one name": {
+			map[string]string{"addOrganizationId": "false", "multivalued": "false"},
+			[]string{"'Multivalued'", "'Add organization id'"},
+		},
 	} {
 		r := readRealm(t)
 		for _, scope := range r.ClientScopes {
@@ -269,11 +298,12 @@ func TestRealmShape(t *testing.T) {
 		t.Errorf("the client's roles are %v, want %v", names, auth.Roles())
 	}
 	if c := r.client(t, authtest.Audience); !c.BearerOnly || c.PublicClient || c.ServiceAccountsEnabled {
-		t.Error("the service's own client must only hold roles: nobody logs in with it")
+		t.Error("the service's own client must only hold roles: no one logs in with it")
 	}
 	for _, id := range []string{"portal", "compliance-suite"} {
 		c := r.client(t, id)
-		if c.PublicClient || !c.ServiceAccountsEnabled || !strings.Contains(c.Secret, "development-only") || !c.FullScopeAllowed {
+		if c.PublicClient || !c.ServiceAccountsEnabled || !strings.Contains(c.Secret, "development-only") ||
+			!c.FullScopeAllowed {
 			t.Errorf("%s must be confidential, with a service account and a secret that says what it is", id)
 		}
 		if r.user(t, "service-account-"+id).Client != id {

@@ -19,8 +19,8 @@ const (
 	latest = 253402300799 // 9999-12-31T23:59:59Z
 )
 
-// keyed are headers that say how, or with which key, a token wants to be verified. That is not the token's business, so one that has
-// any of them is refused, and crit, which names headers that must be understood, with them.
+// keyed are headers that say how, or with which key, a token wants to be verified. That is not the token's business, so
+// one that has any of them is refused, and crit, which names headers that must be understood, with them.
 var keyed = []string{"b64", "crit", "jku", "jwk", "x5c", "x5u"}
 
 // claims is what is read of a token's payload.
@@ -57,8 +57,8 @@ func (a *audience) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*[]string)(a))
 }
 
-// unpack reads a token's parts without trusting them. A member that occurs twice, at whatever depth, refuses the token: whoever reads
-// the other one would see another token.
+// unpack reads a token's parts without trusting them. A member that occurs twice, at whatever depth, refuses the token:
+// a reader that takes the other one would see another token.
 func unpack(token string) (claims, *Refused) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 || slices.Contains(parts, "") {
@@ -123,7 +123,7 @@ func checkHeader(header map[string]jsontext.Value) *Refused {
 	}
 }
 
-// headerText is a member of a header: empty if it is not there, and its JSON if it is no text.
+// headerText is a member of a header: empty if it is not there, and its JSON if it is not a text.
 func headerText(header map[string]jsontext.Value, name string) string {
 	var text string
 	if given, found := header[name]; found && json.Unmarshal(given, &text) != nil {
@@ -140,7 +140,7 @@ func (c *claims) check(o *OIDCConfig, now time.Time) *Refused {
 	case !slices.Contains(c.Audience, o.Audience):
 		return &Refused{fmt.Sprintf("the token is for %q, not %q", clip(strings.Join(c.Audience, " ")), o.Audience)}
 	case c.Type != "Bearer":
-		return &Refused{fmt.Sprintf("the token is no access token: its typ is %q, not Bearer", clip(c.Type))}
+		return &Refused{fmt.Sprintf("the token is not an access token: its typ is %q, not Bearer", clip(c.Type))}
 	case len(c.Confirmation) > 0:
 		return &Refused{"the token is bound to a key of its sender (cnf), which is not supported"}
 	case !fit(c.Subject):

@@ -1,5 +1,6 @@
-// Package config reads the program's settings from the environment, once, at the start, and refuses what would be unsafe or
-// is not understood. Nothing else in the program reads the environment but what golang's and OpenTelemetry's own variables need.
+// Package config reads the program's settings from the environment, once, at the start, and refuses what would be
+// unsafe or is not understood. Nothing else in the program reads the environment, but the Go runtime and OpenTelemetry
+// read their own variables.
 package config
 
 import (
@@ -22,8 +23,10 @@ type Config struct {
 	KeycloakIssuer string
 	DatabaseURL    Secret // empty: the in-memory store
 	DirectURL      Secret // where to listen for changes; empty: DatabaseURL
-	Cache          bool   // what verify and by-slug read is kept
-	CacheKeys      int    // answers about keys that are kept at most
+	Cache          bool   // verify and by-slug are answered from a cache
+	CacheKeys      int    // cached API keys at most
+	GCPercent      int    // how much the heap grows before it is collected
+	Docs           bool   // the documentation pages are served
 	MaxConns       int    // of the pool
 	MaxKeys        int    // unrevoked API keys per tenant
 	AuditSigning   Secret // of checkpoints; empty: there are none
@@ -54,28 +57,50 @@ var Variables = []Variable{
 	{"KEYCLOAK_ISSUER", "http://localhost:8080/realms/breakpilot-dev", "OIDC issuer URL; https outside dev"},
 	{"OIDC_AUDIENCE", "tenant-registry", "the audience that a token must have"},
 	{"OIDC_ALLOWED_AZP", "", "clients whose tokens are taken, separated by commas; empty means any"},
-	{"OIDC_PRODUCT_CLIENTS", "", "product of a service account without the claim `product`: `azp=key`, separated by commas"},
+	{
+		"OIDC_PRODUCT_CLIENTS", "",
+		"product of a service account without the claim `product`: `azp=key`, separated by commas",
+	},
 	{"OIDC_JWKS_URL", "", "where the key set is, if not where the issuer's discovery says; https outside dev"},
 	{"OIDC_DIAL_ADDRESS", "", "HOST:PORT to dial instead of the issuer's, where it has another address from here"},
-	{"RATE_LIMIT", "0 in dev, else 100", "requests a second of one principal, twice as many at once, on each replica; `0` means no limit"},
+	{
+		"RATE_LIMIT", "0 in dev, else 100",
+		"requests a second of one principal, twice as many at once, on each replica; `0` means no limit",
+	},
 	{"TRUSTED_PROXIES", "0", "how many proxies stand in front and append to `X-Forwarded-For`, 0 to 10"},
 	{"DATABASE_URL", "", "Postgres DSN; empty means the in-memory store"},
-	{"DATABASE_DIRECT_URL", "DATABASE_URL", "Postgres DSN of the same database that leads to no pooler: changes of other replicas are heard there"},
+	{
+		"DATABASE_DIRECT_URL", "DATABASE_URL",
+		"Postgres DSN of the same database without a pooler; invalidations are received there",
+	},
 	{"CACHE", "on", "one of `on`, `off`; `off` reads the store at every verify and by-slug"},
-	{"CACHE_KEYS", "1000000", "answers about API keys that are kept, 1 to 100000000; each takes 0.4 KB, the only one of a tenant 1.5 KB"},
-	{"DB_MAX_CONNS", "10", "connections to Postgres, 1 to 1000; one more is kept for `/readyz`, and two to hear changes"},
+	{
+		"CACHE_KEYS", "1000000",
+		"cached API keys at most, 1 to 100000000; each takes 0.4 KB, the only one of a tenant 1.5 KB",
+	},
+	{
+		"DB_MAX_CONNS", "10",
+		"connections to Postgres, 1 to 1000; one more is open for `/readyz`, and two for cache invalidation",
+	},
 	{"MAX_KEYS_PER_TENANT", "10000", "API keys of a tenant that are not revoked"},
-	{"AUDIT_SIGNING_KEY", "", "signs checkpoints of the audit log, as `tenant-registry audit keygen` makes it; empty means none"},
+	{
+		"AUDIT_SIGNING_KEY", "",
+		"signs checkpoints of the audit log, as `tenant-registry audit keygen` makes it; empty means none",
+	},
 	{"DRAIN_DELAY", "1s", "how long `/readyz` answers 503 before the listener closes on SIGTERM, at most 1m"},
 	{"ADMIN_ADDR", "", "address of `/metrics` (Prometheus) and `/debug/pprof/`; empty means neither"},
+	{"DOCS", "on in dev, else off", "one of `on`, `off`; `on` serves the documentation pages at `/docs`"},
+	{"GC_PERCENT", "400", "growth of the heap before it is collected, in percent, 10 to 10000; `GOGC` overrides it"},
 	{"LOG_LEVEL", "info", "one of `debug`, `info`, `warn`, `error`"},
 	{"LOG_FORMAT", "text in dev, else json", "one of `text`, `json`"},
 }
 
-var levels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+var levels = map[string]slog.Level{
+	"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+}
 
-// Load reads the settings and refuses those of stage and prod that would be unsafe. Its error is one sentence for each setting that is
-// wrong, each naming the variable.
+// Load reads the settings and refuses those of stage and prod that would be unsafe. Its error is one sentence for each
+// setting that is wrong, each naming the variable.
 func Load(getenv func(string) string) (Config, error) {
 	r := reader{getenv: getenv}
 	c := Config{
@@ -87,6 +112,7 @@ func Load(getenv func(string) string) (Config, error) {
 		DirectURL:      r.directDSN("DATABASE_DIRECT_URL"),
 		Cache:          r.oneOf("CACHE", "on", "off") == "on",
 		CacheKeys:      r.number("CACHE_KEYS", 1, 100_000_000),
+		GCPercent:      r.number("GC_PERCENT", 10, 10_000),
 		MaxConns:       r.number("DB_MAX_CONNS", 1, 1000),
 		MaxKeys:        r.number("MAX_KEYS_PER_TENANT", 1, 1_000_000),
 		AuditSigning:   Secret(r.getenv("AUDIT_SIGNING_KEY")),
@@ -94,6 +120,7 @@ func Load(getenv func(string) string) (Config, error) {
 		LogLevel:       levels[r.oneOf("LOG_LEVEL", "debug", "info", "warn", "error")],
 	}
 	c.LogFormat = r.oneOfOr("LOG_FORMAT", map[bool]string{true: "text", false: "json"}[c.Env == "dev"], "text", "json")
+	c.Docs = r.oneOfOr("DOCS", map[bool]string{true: "on", false: "off"}[c.Env == "dev"], "on", "off") == "on"
 	r.authentication(&c)
 	if c.Env == "stage" || c.Env == "prod" {
 		r.safe(c)
@@ -127,7 +154,7 @@ func (r *reader) authentication(c *Config) {
 // safe refuses what must not be so outside of development.
 func (r *reader) safe(c Config) {
 	if c.AuthMode == "dev" {
-		r.fault("AUTH_MODE", "must be oidc when APP_ENV is %s: dev lets everybody in", c.Env)
+		r.fault("AUTH_MODE", "must be oidc when APP_ENV is %s: dev takes every caller for an operator", c.Env)
 	}
 	if c.DevAllowRemote {
 		r.fault("DEV_ALLOW_REMOTE", "must not be set when APP_ENV is %s", c.Env)
@@ -191,7 +218,8 @@ func (r *reader) addr(name string) string {
 
 func (r *reader) url(name string) string {
 	value := r.get(name)
-	if u, err := url.Parse(value); err != nil || u.Host == "" || u.User != nil || (u.Scheme != "http" && u.Scheme != "https") {
+	if u, err := url.Parse(value); err != nil || u.Host == "" || u.User != nil ||
+		(u.Scheme != "http" && u.Scheme != "https") {
 		r.fault(name, "must be an http or https URL, without a user or password")
 	}
 	return value
@@ -203,7 +231,8 @@ func (r *reader) dsn(name string) Secret { return r.dsnOf(name, r.get(name)) }
 func (r *reader) directDSN(name string) Secret { return r.dsnOf(name, r.getenv(name)) }
 
 func (r *reader) dsnOf(name, value string) Secret {
-	if value != "" && !strings.HasPrefix(value, "postgres://") && !strings.HasPrefix(value, "postgresql://") && !strings.Contains(value, "=") {
+	if value != "" && !strings.HasPrefix(value, "postgres://") && !strings.HasPrefix(value, "postgresql://") &&
+		!strings.Contains(value, "=") {
 		r.fault(name, "must be a Postgres DSN, such as postgres://user:password@host:5432/database")
 	}
 	return Secret(value)

@@ -18,10 +18,12 @@ func TestLoad_defaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Env != "dev" || c.Addr != ":8090" || c.KeycloakIssuer != "http://localhost:8080/realms/breakpilot-dev" || c.DatabaseURL.Set() {
+	if c.Env != "dev" || c.Addr != ":8090" || c.KeycloakIssuer != "http://localhost:8080/realms/breakpilot-dev" ||
+		c.DatabaseURL.Set() {
 		t.Errorf("the defaults are not those of the specification: %+v", c)
 	}
-	if c.LogFormat != "text" || c.MaxKeys != 10_000 || c.MaxConns != 10 || !c.Cache || c.CacheKeys != 1_000_000 || c.DirectURL.Set() {
+	if c.LogFormat != "text" || c.MaxKeys != 10_000 || c.MaxConns != 10 || !c.Cache || c.CacheKeys != 1_000_000 ||
+		c.DirectURL.Set() {
 		t.Errorf("unexpected defaults: %+v", c)
 	}
 }
@@ -33,7 +35,8 @@ func TestLoad_refusals(t *testing.T) {
 		{"KEYCLOAK_ISSUER", "localhost:8080"}, {"KEYCLOAK_ISSUER", "ftp://x/y"}, {"DATABASE_URL", "hunter2"},
 		{"DB_MAX_CONNS", "0"}, {"DB_MAX_CONNS", "many"}, {"DB_MAX_CONNS", "1001"}, {"MAX_KEYS_PER_TENANT", "-1"},
 		{"DATABASE_DIRECT_URL", "hunter2"}, {"CACHE", "yes"}, {"CACHE_KEYS", "0"}, {"CACHE_KEYS", "100000001"},
-		{"DRAIN_DELAY", "1"}, {"DRAIN_DELAY", "-1s"}, {"DRAIN_DELAY", "2m"}, {"LOG_LEVEL", "trace"}, {"LOG_FORMAT", "xml"},
+		{"DRAIN_DELAY", "1"}, {"DRAIN_DELAY", "-1s"}, {"DRAIN_DELAY", "2m"}, {"LOG_LEVEL", "trace"},
+		{"LOG_FORMAT", "xml"},
 	} {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
 			t.Parallel()
@@ -105,7 +108,8 @@ func TestLoad_authDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if prod.AuthMode != "oidc" || prod.RateLimit != 100 || prod.Audience != "tenant-registry" || prod.LogFormat != "json" ||
+	if prod.AuthMode != "oidc" || prod.RateLimit != 100 || prod.Audience != "tenant-registry" ||
+		prod.LogFormat != "json" ||
 		prod.ProductClients["scanner"] != "code-scanner" || len(prod.AllowedAZP) != 2 {
 		t.Errorf("prod: %+v", prod)
 	}

@@ -5,7 +5,8 @@ import (
 	"log/slog"
 )
 
-// Secret is a text that shows itself nowhere: not in a log, a format verb of any kind or JSON. Reveal is the one way to it.
+// Secret is a text that shows itself nowhere: not in a log, a format verb of any kind or JSON. Reveal is the one way to
+// it.
 type Secret string
 
 const redacted = "[redacted]"
@@ -13,7 +14,7 @@ const redacted = "[redacted]"
 // Reveal returns the text.
 func (s Secret) Reveal() string { return string(s) }
 
-// Set tells whether there is one.
+// Set reports whether there is one.
 func (s Secret) Set() bool { return s != "" }
 
 // String hides the text.

@@ -15,7 +15,8 @@ const (
 	Committed                 // the file is there whole; only the process did not live to record it
 )
 
-// DirtyError says that a change began whose end is not recorded. Force with a version out of Choices, and then Up, mends it.
+// DirtyError says that a change began whose end is not recorded. Force with a version out of Choices, and then Up,
+// fixes it.
 type DirtyError struct {
 	Version uint    // the version the change led to
 	Outcome Outcome // what became of it
@@ -23,12 +24,15 @@ type DirtyError struct {
 	Cause   string  // why the file failed, if it failed just now
 }
 
-// Error is one sentence, without the commands that mend it.
+// Error is one sentence, without the commands that fix it.
 func (e *DirtyError) Error() string {
 	text := fmt.Sprintf("the schema is dirty at version %d", e.Version)
 	switch e.Outcome {
 	case RolledBack:
-		text += fmt.Sprintf(": the migration to it failed or was cut off and was rolled back, so the objects of version %d are there", e.Choices[0])
+		text += fmt.Sprintf(
+			": the migration to it failed or was cut off and was rolled back, so the objects of version %d are there",
+			e.Choices[0],
+		)
 	case Committed:
 		text += ": the migration to it was committed, but was cut off before it could record that"
 	default:

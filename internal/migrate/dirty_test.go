@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/breakpilot/tenant-registry/internal/migrate"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
-	"github.com/jackc/pgx/v5"
+	"github.com/breakpilot/tenant-registry/internal/testkit"
 )
 
 func TestFailedFile(t *testing.T) {
@@ -31,7 +33,7 @@ func TestFailedFile(t *testing.T) {
 	if want := (migrate.State{Version: 2, Dirty: true}); state != want {
 		t.Errorf("state %+v, want %+v", state, want)
 	}
-	mend(t, schema(dsn, "two"), 1)
+	fix(t, schema(dsn, "two"), 1)
 }
 
 func TestFailedFirstFile(t *testing.T) {
@@ -42,7 +44,7 @@ func TestFailedFirstFile(t *testing.T) {
 	_, err := schema(dsn, "two").Up(t.Context())
 	wantDirty(t, err, migrate.RolledBack, 1, 0)
 	query(t, conn, `DROP TABLE a`)
-	mend(t, schema(dsn, "two"), 0)
+	fix(t, schema(dsn, "two"), 0)
 }
 
 func TestFailedDown(t *testing.T) {
@@ -57,7 +59,7 @@ func TestFailedDown(t *testing.T) {
 		_, err := s.Down(t.Context())
 		wantDirty(t, err, migrate.RolledBack, version-1, version)
 		query(t, conn, `ALTER TABLE hidden RENAME TO `+name)
-		mend(t, s, version)
+		fix(t, s, version)
 		if _, err := s.Down(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +99,7 @@ func TestKilledMidway(t *testing.T) {
 			}
 			_, err := s.Up(t.Context())
 			wantDirty(t, err, test.outcome, 2, test.there)
-			mend(t, s, test.there)
+			fix(t, s, test.there)
 		})
 	}
 }
@@ -116,10 +118,11 @@ func TestKilledOutsideATransaction(t *testing.T) {
 	_, err := s.Up(t.Context())
 	wantDirty(t, err, migrate.Unknown, 2, 2, 1)
 	query(t, holder, `DROP INDEX IF EXISTS b`)
-	mend(t, s, 1)
+	fix(t, s, 1)
 }
 
-// killHelper starts a process that migrates, kills it once its file waits for a lock, and returns the backend it leaves.
+// killHelper starts a process that migrates, kills it once its file waits for a lock, and returns the backend it
+// leaves.
 func killHelper(t *testing.T, conn *pgx.Conn, set string) (orphan int) {
 	t.Helper()
 	helper := exec.Command(os.Args[0])
@@ -138,16 +141,11 @@ func killHelper(t *testing.T, conn *pgx.Conn, set string) (orphan int) {
 // awaitLockWaiter returns the backend of this database that waits for a lock, once there is one.
 func awaitLockWaiter(t *testing.T, conn *pgx.Conn) (pid int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		err := conn.QueryRow(t.Context(), `SELECT l.pid FROM pg_locks l JOIN pg_stat_activity s USING (pid)
-			WHERE NOT l.granted AND s.datname = current_database()`).Scan(&pid)
-		if err == nil {
-			return pid
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("nobody waits for a lock: %v", err)
-		}
-	}
+	testkit.Eventually(t, "a session waits for a lock", func() bool {
+		return conn.QueryRow(t.Context(), `SELECT l.pid FROM pg_locks l JOIN pg_stat_activity s USING (pid)
+			WHERE NOT l.granted AND s.datname = current_database()`).Scan(&pid) == nil
+	})
+	return pid
 }
 
 func TestInterrupted(t *testing.T) {
@@ -191,7 +189,7 @@ func TestConnectionCutMidway(t *testing.T) {
 	wantDirty(t, <-done, migrate.RolledBack, 2, 1)
 }
 
-// A lock that a file needs and somebody else keeps is given up after LockWait, too.
+// TestLockInsideAFileIsBounded asserts that LockWait also bounds the wait for a lock which a file needs.
 func TestLockInsideAFileIsBounded(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.Empty(t)
@@ -204,7 +202,7 @@ func TestLockInsideAFileIsBounded(t *testing.T) {
 		t.Errorf("cause %q, want the lock timeout", dirty.Cause)
 	}
 	query(t, holder, `SELECT pg_advisory_unlock(7)`)
-	mend(t, s, 1)
+	fix(t, s, 1)
 }
 
 // Another tool leaves no record of what is there, or an old one.
@@ -243,8 +241,8 @@ func wantDirty(t *testing.T, err error, outcome migrate.Outcome, version uint, c
 	return dirty
 }
 
-// mend does what the DirtyError says.
-func mend(t *testing.T, s migrate.Schema, version uint) {
+// fix does what the DirtyError says.
+func fix(t *testing.T, s migrate.Schema, version uint) {
 	t.Helper()
 	if _, err := s.Force(t.Context(), version); err != nil {
 		t.Fatal(err)

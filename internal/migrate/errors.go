@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// What a change can fail with besides a DirtyError; compare with errors.Is. Every error of this package is one sentence, and
-// holds neither the password nor the text of a file.
+// What a change can fail with besides a DirtyError; compare with errors.Is. Every error of this package is one
+// sentence, and holds neither the password nor the text of a file.
 var (
 	// ErrDSN: the DSN cannot be read.
 	ErrDSN = errors.New("the DSN cannot be read: it has to look like postgres://user:password@host:5432/database")
@@ -38,8 +38,8 @@ func connectError(ctx context.Context, config *pgx.ConnConfig, err error) error 
 	}
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) && pgErr.Code == "08P01" {
-		return fmt.Errorf("%w at %s: %s; this looks like a connection pooler, and migrations need Postgres itself: name its DSN in MIGRATE_DATABASE_URL",
-			ErrConnect, addresses(config), pgErr.Message)
+		return fmt.Errorf("%w at %s: %s; this looks like a connection pooler, and migrations need Postgres itself: "+
+			"name its DSN in MIGRATE_DATABASE_URL", ErrConnect, addresses(config), pgErr.Message)
 	}
 	if strings.Contains(err.Error(), "read only connection") { // pgconn has no error value for it
 		return fmt.Errorf("%w at %s", ErrReadOnly, addresses(config))
@@ -64,11 +64,15 @@ func (s *session) lost(ctx context.Context, err error) error {
 	case errors.As(err, &pgErr) && !s.conn.IsClosed():
 		return errors.New(sentence(err))
 	default:
-		return fmt.Errorf("%w any more: %s; once it answers, \"migrate version\" tells where the schema is", ErrConnect, sentence(err))
+		return fmt.Errorf(
+			"%w any more: %s; once it answers, \"migrate version\" tells where the schema is", ErrConnect,
+			sentence(err),
+		)
 	}
 }
 
-// sentence is an error's cause without what wraps it: golang-migrate's errors hold the whole file, pgx's the user and database.
+// sentence is an error's cause without what wraps it: golang-migrate's errors hold the whole file, pgx's the user and
+// database.
 func sentence(err error) string {
 	if file := fileError(err); file != nil {
 		var pgErr *pgconn.PgError

@@ -9,8 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/breakpilot/tenant-registry/internal/migrate"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/breakpilot/tenant-registry/internal/migrate"
 )
 
 const canary = "c4n4ry-p4ssw0rd"
@@ -22,14 +23,21 @@ func TestConnectErrorsAreASentence(t *testing.T) {
 		want error
 		says string
 	}{
-		"nobody there":    {"postgres://u:" + canary + "@127.0.0.1:1/d", migrate.ErrConnect, "127.0.0.1:1: connection refused"},
-		"several hosts":   {"postgres://u:" + canary + "@127.0.0.1:1,127.0.0.1:2/d", migrate.ErrConnect, "127.0.0.1:1, 127.0.0.1:2"},
+		"no server there": {
+			"postgres://u:" + canary + "@127.0.0.1:1/d", migrate.ErrConnect, "127.0.0.1:1: connection refused",
+		},
+		"several hosts": {
+			"postgres://u:" + canary + "@127.0.0.1:1,127.0.0.1:2/d", migrate.ErrConnect, "127.0.0.1:1, 127.0.0.1:2",
+		},
 		"no host by name": {"postgres://u:" + canary + "@nowhere.invalid/d", migrate.ErrConnect, "nowhere.invalid"},
-		"a pooler":        {"postgres://u:" + canary + "@" + pooler(t) + "/d?sslmode=disable", migrate.ErrConnect, "MIGRATE_DATABASE_URL"},
-		"no DSN at all":   {canary + " " + canary, migrate.ErrDSN, "postgres://"},
-		"bad port":        {"postgres://u:" + canary + "@h:port/d", migrate.ErrDSN, "postgres://"},
-		"bad escape":      {"postgres://u:%zz" + canary + "@h/d", migrate.ErrDSN, "postgres://"},
-		"bad parameter":   {"host=h password=" + canary + " port=x", migrate.ErrDSN, "postgres://"},
+		"a pooler": {
+			"postgres://u:" + canary + "@" + pooler(t) + "/d?sslmode=disable", migrate.ErrConnect,
+			"MIGRATE_DATABASE_URL",
+		},
+		"no DSN at all": {canary + " " + canary, migrate.ErrDSN, "postgres://"},
+		"bad port":      {"postgres://u:" + canary + "@h:port/d", migrate.ErrDSN, "postgres://"},
+		"bad escape":    {"postgres://u:%zz" + canary + "@h/d", migrate.ErrDSN, "postgres://"},
+		"bad parameter": {"host=h password=" + canary + " port=x", migrate.ErrDSN, "postgres://"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -60,7 +68,9 @@ func pooler(t *testing.T) string {
 			}
 			backend := pgproto3.NewBackend(conn, conn)
 			if _, err := backend.ReceiveStartupMessage(); err == nil {
-				backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "08P01", Message: "unsupported startup parameter: lock_timeout"})
+				backend.Send(&pgproto3.ErrorResponse{
+					Severity: "FATAL", Code: "08P01", Message: "unsupported startup parameter: lock_timeout",
+				})
 				_ = backend.Flush()
 			}
 			conn.Close()
@@ -94,7 +104,8 @@ func TestCreate(t *testing.T) {
 	if after := entries(t, dir); !slices.Equal(before, after) {
 		t.Errorf("refused names left %v", after)
 	}
-	if _, _, err := migrate.Create(filepath.Join(dir, "missing"), "x"); err == nil || !strings.Contains(err.Error(), "root of the repository") {
+	if _, _, err := migrate.Create(filepath.Join(dir, "missing"), "x"); err == nil ||
+		!strings.Contains(err.Error(), "root of the repository") {
 		t.Errorf("a folder that is missing: %v", err)
 	}
 }

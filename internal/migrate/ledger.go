@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ledger records which version's objects are really there, in the comment of golang-migrate's own table. The record is written
-// in the transaction of the file itself, so both are committed or neither is, whatever happens to the process.
+// ledger records which version's objects are really there, in the comment of golang-migrate's own table. The record is
+// written in the transaction of the file itself, so both are committed or neither is, whatever happens to the process.
 type ledger struct {
 	database.Driver
 	table string // schema_migrations, qualified and quoted
@@ -22,8 +22,8 @@ type ledger struct {
 	next  int    // the version that the file about to run leads to
 }
 
-// SetVersion notes where the next file leads while dirty, and brings the record up to date once clean: after a forced version,
-// and after a file that could not carry the record itself.
+// SetVersion notes where the next file leads while dirty, and brings the record up to date once clean: after a forced
+// version, and after a file that could not carry the record itself.
 func (l *ledger) SetVersion(version int, dirty bool) error {
 	l.next = version
 	if err := l.Driver.SetVersion(version, dirty); err != nil || dirty {
@@ -32,8 +32,8 @@ func (l *ledger) SetVersion(version int, dirty bool) error {
 	return l.write(version)
 }
 
-// Run sends the file and the record as one query of several statements, which Postgres runs as one transaction. A file that
-// cannot be in a transaction leaves a record of both possibilities while it runs.
+// Run sends the file and the record as one query of several statements, which Postgres runs as one transaction. A file
+// that cannot be in a transaction leaves a record of both possibilities while it runs.
 func (l *ledger) Run(file io.Reader) error {
 	body, err := io.ReadAll(file)
 	if err != nil {

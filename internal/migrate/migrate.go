@@ -1,13 +1,13 @@
-// Package migrate brings a database to the schema that a set of SQL files describes, and is the only package that talks to
-// golang-migrate.
+// Package migrate brings a database to the schema that a set of SQL files describes, and is the only package that talks
+// to golang-migrate.
 //
 // Any number of processes may call it on one database at once: each change holds an advisory lock of this package on a
-// connection of its own, and golang-migrate's lock inside it. Both belong to a session, so the DSN has to lead to Postgres
-// itself and not to a pooler that hands out a connection per transaction.
+// connection of its own, and golang-migrate's lock inside it. Both belong to a session, so the DSN has to lead to
+// Postgres itself and not to a pooler that hands out a connection per transaction.
 //
-// golang-migrate marks the schema dirty before it runs a file and clean afterwards, in transactions of their own, so dirty
-// alone does not say whether the file was committed. This package therefore records each version in the file's own transaction
-// (see ledger), and a DirtyError says which of the two it is.
+// golang-migrate marks the schema dirty before it runs a file and clean afterwards, in transactions of their own, so
+// dirty alone does not say whether the file was committed. This package therefore records each version in the file's
+// own transaction (see ledger), and a DirtyError says which of the two it is.
 package migrate
 
 import (
@@ -25,28 +25,29 @@ const DefaultLockWait = 2 * time.Minute
 
 // Schema is a database and the files that make its schema.
 type Schema struct {
-	DSN      string        // leads to Postgres directly; its password appears in no error of this package
-	Files    fs.FS         // NNNNNN_name.up.sql and NNNNNN_name.down.sql at its root
-	Env      string        // dev, stage or prod: what Down and DownAll are allowed
-	LockWait time.Duration // bounds the wait for another change, and each wait for a lock inside a file; 0 is DefaultLockWait
+	DSN   string // leads to Postgres directly; its password appears in no error of this package
+	Files fs.FS  // NNNNNN_name.up.sql and NNNNNN_name.down.sql at its root
+	Env   string // dev, stage or prod: what Down and DownAll are allowed
+	// bounds the wait for another change, and each wait for a lock inside a file; 0 is DefaultLockWait
+	LockWait time.Duration
 }
 
 // Result is what a change did. Version 0 is the empty schema.
 type Result struct {
 	From, To uint
 	Latest   uint // the highest version in Files; To is above it after Up by an older binary
-	Mended   bool // the schema was dirty and Force recorded it as clean
+	Fixed    bool // the schema was dirty and Force recorded it as clean
 }
 
 // State is what a database says of its schema.
 type State struct {
 	Version uint // 0 when nothing was ever applied
 	Dirty   bool // a change to Version began and its end is not recorded
-	Running bool // with Dirty: some session still works on that change, so there is nothing to mend yet
+	Running bool // with Dirty: some session still works on that change, so there is nothing to fix yet
 }
 
-// Up applies every file above the current version. A clean schema newer than the files is left as it is and is no error, so
-// that an older binary can be rolled out again. A dirty one is a DirtyError.
+// Up applies every file above the current version. A clean schema newer than the files is left unchanged, without
+// an error, so that an older binary can be rolled out again. A dirty one is a DirtyError.
 func (s Schema) Up(ctx context.Context) (Result, error) {
 	return s.change(ctx, func(m *migrate.Migrate, at, latest uint) error {
 		if at >= latest {
@@ -56,8 +57,8 @@ func (s Schema) Up(ctx context.Context) (Result, error) {
 	})
 }
 
-// Down rolls back exactly one version; on an empty schema it does nothing. Outside dev and stage it is ErrRefused: in prod
-// migrations only go forward.
+// Down rolls back exactly one version; on an empty schema it does nothing. Outside dev and stage it is ErrRefused: in
+// prod migrations only go forward.
 func (s Schema) Down(ctx context.Context) (Result, error) {
 	if s.Env != "dev" && s.Env != "stage" {
 		return Result{}, fmt.Errorf("%w: down is for APP_ENV dev and stage, and APP_ENV is %q; "+
@@ -69,7 +70,8 @@ func (s Schema) Down(ctx context.Context) (Result, error) {
 // DownAll rolls back every version and with them all data. Outside dev it is ErrRefused.
 func (s Schema) DownAll(ctx context.Context) (Result, error) {
 	if s.Env != "dev" {
-		return Result{}, fmt.Errorf("%w: down-all deletes all data and is for APP_ENV dev, and APP_ENV is %q", ErrRefused, s.Env)
+		return Result{}, fmt.Errorf("%w: down-all deletes all data and is for APP_ENV dev, and APP_ENV is %q",
+			ErrRefused, s.Env)
 	}
 	return s.back(ctx, (*migrate.Migrate).Down)
 }
@@ -80,14 +82,17 @@ func (s Schema) back(ctx context.Context, step func(*migrate.Migrate) error) (Re
 			return nil
 		}
 		if at > latest {
-			return fmt.Errorf("the schema is at version %d and this build knows only %d: roll back with the build that applied it", at, latest)
+			return fmt.Errorf(
+				"the schema is at version %d and this build knows only %d: roll back with the build that applied it",
+				at, latest,
+			)
 		}
 		return step(m)
 	})
 }
 
-// Version reads the state without waiting for a change that is under way. With a dirty schema on which nobody works any more
-// it returns the state and a DirtyError.
+// Version reads the state without waiting for a change that is under way. With a dirty schema on which no session works
+// any more it returns the state and a DirtyError.
 func (s Schema) Version(ctx context.Context) (State, error) {
 	sess, err := s.connect(ctx)
 	if err != nil {
@@ -108,8 +113,8 @@ func (s Schema) Version(ctx context.Context) (State, error) {
 	return state, sess.diagnose(ctx, state, nil)
 }
 
-// Force records that the schema is at version and clean, and runs nothing. It mends a dirty schema, with a version that the
-// DirtyError names.
+// Force records that the schema is at version and clean, and runs nothing. It fixes a dirty schema, with a version that
+// the DirtyError names.
 func (s Schema) Force(ctx context.Context, version uint) (Result, error) {
 	sess, result, before, err := s.begin(ctx)
 	if err != nil {
@@ -122,7 +127,7 @@ func (s Schema) Force(ctx context.Context, version uint) (Result, error) {
 	if err := sess.force(ctx, before, version); err != nil {
 		return result, err
 	}
-	result.To, result.Mended = version, before.Dirty
+	result.To, result.Fixed = version, before.Dirty
 	return result, nil
 }
 

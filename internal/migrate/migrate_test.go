@@ -12,9 +12,10 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/breakpilot/tenant-registry/internal/migrate"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
-	"github.com/jackc/pgx/v5"
 )
 
 // The test binary plays a migrator that a test can kill when this holds a DSN and the other the name of a file set.
@@ -66,7 +67,8 @@ func TestUpAndDown(t *testing.T) {
 		do       func(context.Context) (migrate.Result, error)
 		from, to uint
 	}{
-		{"up", s.Up, 0, 2}, {"up again", s.Up, 2, 2}, {"down", s.Down, 2, 1}, {"up", s.Up, 1, 2}, {"down", s.Down, 2, 1},
+		{"up", s.Up, 0, 2}, {"up again", s.Up, 2, 2}, {"down", s.Down, 2, 1}, {"up", s.Up, 1, 2},
+		{"down", s.Down, 2, 1},
 		{"down", s.Down, 1, 0}, {"down from nothing", s.Down, 0, 0}, {"down all from nothing", s.DownAll, 0, 0},
 		{"up", s.Up, 0, 2}, {"down all", s.DownAll, 2, 0},
 	} {
@@ -90,7 +92,9 @@ func TestOlderBinaryLeavesANewerSchemaAlone(t *testing.T) {
 	if want := (migrate.Result{From: 2, To: 2, Latest: 1}); err != nil || got != want {
 		t.Errorf("up: %+v, %v; want %+v", got, err, want)
 	}
-	for name, back := range map[string]func(context.Context) (migrate.Result, error){"down": older.Down, "down-all": older.DownAll} {
+	for name, back := range map[string]func(context.Context) (migrate.Result, error){
+		"down": older.Down, "down-all": older.DownAll,
+	} {
 		if _, err := back(t.Context()); err == nil || !strings.Contains(err.Error(), "knows only 1") {
 			t.Errorf("%s: %v, want a refusal", name, err)
 		}
@@ -106,7 +110,8 @@ func TestManyAtOnce(t *testing.T) {
 	applied := 0
 	for range 5 {
 		wg.Go(func() {
-			result, err := schema(dsn, "index").Up(context.Background()) // waits for snapshots, so also for badly waiting rivals
+			// waits for snapshots, so also for badly waiting rivals
+			result, err := schema(dsn, "index").Up(context.Background())
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil || result.To != 2 {
@@ -129,7 +134,10 @@ func TestDownIsForDevAndStage(t *testing.T) {
 	for _, test := range []struct {
 		env           string
 		down, downAll bool
-	}{{"prod", false, false}, {"", false, false}, {"production", false, false}, {"stage", true, false}, {"dev", true, true}} {
+	}{
+		{"prod", false, false}, {"", false, false}, {"production", false, false}, {"stage", true, false},
+		{"dev", true, true},
+	} {
 		s := schema(dsn, "two")
 		s.Env = test.env
 		for name, got := range map[string]struct {

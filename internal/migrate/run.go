@@ -15,8 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// run opens golang-migrate on a connection of its own, brings the ledger up to date and takes one step. When ctx ends, the
-// statement under way is cancelled and no further file is begun.
+// run opens golang-migrate on a connection of its own, brings the ledger up to date and takes one step. When ctx ends,
+// the statement under way is cancelled and no further file is begun.
 func (s *session) run(ctx context.Context, at State, step func(*migrate.Migrate) error) error {
 	driver, worker, err := s.driver(ctx)
 	if err != nil {
@@ -58,9 +58,11 @@ func (s *session) driver(ctx context.Context) (*ledger, *pgconn.PgConn, error) {
 	return &ledger{Driver: inner, table: s.table}, worker, nil
 }
 
-// interruptible takes the step. When ctx ends it cancels again and again until the step has ended: one request can fall between
-// two statements and hit nothing.
-func interruptible(ctx context.Context, m *migrate.Migrate, worker *pgconn.PgConn, step func(*migrate.Migrate) error) error {
+// interruptible takes the step. When ctx ends it cancels again and again until the step has ended: one request can fall
+// between two statements and hit nothing.
+func interruptible(
+	ctx context.Context, m *migrate.Migrate, worker *pgconn.PgConn, step func(*migrate.Migrate) error,
+) error {
 	done, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -89,8 +91,8 @@ func interruptible(ctx context.Context, m *migrate.Migrate, worker *pgconn.PgCon
 	return err
 }
 
-// settle says where a step left the schema. A step that the caller interrupted leaves it clean if what became of its last file
-// is known; a step that failed leaves it dirty.
+// settle says where a step left the schema. A step that the caller interrupted leaves it clean if what became of its
+// last file is known; a step that failed leaves it dirty.
 func (s *session) settle(ctx context.Context, stepErr error) (State, error) {
 	interrupted := ctx.Err() != nil
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)

@@ -19,8 +19,8 @@ const (
 	pollInterval   = 100 * time.Millisecond
 )
 
-// LockKey is the advisory lock that a change holds, and nothing else may use. Advisory locks belong to one database, so a
-// constant will do; these are the letters "trmigrat".
+// LockKey is the advisory lock that a change holds, and nothing else may use. Advisory locks belong to one database, so
+// a constant will do; these are the letters "trmigrat".
 const LockKey int64 = 0x7472_6d69_6772_6174
 
 // session is one change, or one look, at a database. Its connection holds our lock; golang-migrate works on another.
@@ -30,7 +30,8 @@ type session struct {
 	files    fs.FS
 	lockWait time.Duration
 	table    string // golang-migrate's table, qualified and quoted
-	theirKey int64  // golang-migrate's advisory lock, held by whoever runs a file, even if its process is gone
+	// golang-migrate's advisory lock, held by the process that runs a file, even if that process is gone
+	theirKey int64
 }
 
 // connect opens a session without any lock.
@@ -71,7 +72,9 @@ func (s *session) identify(ctx context.Context) error {
 		return errors.New(sentence(err))
 	}
 	if schema == nil {
-		return errors.New("the search_path of this role names no schema that exists, so there is nowhere to create tables")
+		return errors.New(
+			"the search_path of this role names no schema that exists, so there is nowhere to create tables",
+		)
 	}
 	s.table = pgx.Identifier{*schema, pgxdriver.DefaultMigrationsTable}.Sanitize()
 	id, err := database.GenerateAdvisoryLockId(name, *schema, pgxdriver.DefaultMigrationsTable)
@@ -101,8 +104,9 @@ func (s *session) close() {
 	_ = s.conn.Close(ctx) // our lock ends with the session, closed politely or not
 }
 
-// lock takes our lock and then waits for golang-migrate's to be free: a killed process leaves it to a backend that still runs
-// its file. Both are polled: a waiting pg_advisory_lock would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for those.
+// lock takes our lock and then waits for golang-migrate's to be free: a killed process leaves it to a backend that
+// still runs its file. Both are polled: a waiting pg_advisory_lock would hold a snapshot, and CREATE INDEX CONCURRENTLY
+// waits for those.
 func (s *session) lock(ctx context.Context) error {
 	deadline := time.Now().Add(s.lockWait)
 	if err := s.await(ctx, deadline, LockKey, s.tryLock); err != nil {
@@ -111,7 +115,9 @@ func (s *session) lock(ctx context.Context) error {
 	return s.await(ctx, deadline, s.theirKey, s.idle)
 }
 
-func (s *session) await(ctx context.Context, deadline time.Time, key int64, try func(context.Context) (bool, error)) error {
+func (s *session) await(
+	ctx context.Context, deadline time.Time, key int64, try func(context.Context) (bool, error),
+) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
@@ -134,7 +140,7 @@ func (s *session) tryLock(ctx context.Context) (bool, error) {
 	return s.ask(ctx, `SELECT pg_try_advisory_lock($1)`, LockKey)
 }
 
-// idle reports whether nobody runs a file: golang-migrate's lock can be had. It is given back at once.
+// idle reports whether no process runs a file: golang-migrate's lock can be had. It is given back at once.
 func (s *session) idle(ctx context.Context) (bool, error) {
 	free, err := s.ask(ctx, `SELECT pg_try_advisory_lock($1)`, s.theirKey)
 	if err != nil || !free {

@@ -10,7 +10,7 @@ import (
 // warnEvery is how often a collector that cannot be reached is worth a line in the log, for each signal.
 const warnEvery = time.Minute
 
-// delivery keeps account of the exports of one signal.
+// delivery records the outcome of the exports of one signal.
 type delivery struct {
 	signal string
 	log    *slog.Logger

@@ -13,8 +13,8 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
-// The exporters below stand between the SDK's queues and the network, so what they do costs no request anything. They take out
-// secrets, and they keep failures from the SDK, which would hand them to the global error handler.
+// The exporters below stand between the SDK's queues and the network, so what they do costs no request anything. They
+// take out secrets, and they hide failures from the SDK, which would hand them to the global error handler.
 
 // pgxScope is how otelpgx, which does not say so, calls itself in its spans.
 const pgxScope = "github.com/exaring/otelpgx"
@@ -116,8 +116,8 @@ func (s cleanSpan) Events() []sdktrace.Event {
 	return events
 }
 
-// ofDatabase tells a span of a statement. The texts of its errors quote parameters (`invalid input syntax for type uuid: "…"`); its
-// SQLSTATE is an attribute and stays.
+// ofDatabase tells a span of a statement. The texts of its errors quote parameters (`invalid input syntax for type
+// uuid: "…"`); its SQLSTATE is an attribute and stays.
 func (s cleanSpan) ofDatabase() bool {
 	return s.InstrumentationScope().Name == pgxScope
 }

@@ -1,13 +1,13 @@
 package telemetry
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/breakpilot/tenant-registry/internal/testkit"
 )
 
 // env is a Getenv over a list of names and values.
@@ -19,10 +19,10 @@ func env(pairs ...string) func(string) string {
 	return func(name string) string { return values[name] }
 }
 
-// setup starts a Telemetry whose log is kept.
-func setup(t *testing.T, o Options) (*Telemetry, *lockedBuffer) {
+// setup starts a Telemetry whose log goes to a buffer.
+func setup(t *testing.T, o Options) (*Telemetry, *testkit.Output) {
 	t.Helper()
-	out := &lockedBuffer{}
+	out := &testkit.Output{}
 	o.LogOutput, o.ServiceVersion = out, "1.2.3"
 	tel, err := Setup(t.Context(), o)
 	if err != nil {
@@ -55,21 +55,4 @@ func get(h http.Handler, target string, change ...func(*http.Request)) *httptest
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

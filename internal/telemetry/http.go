@@ -21,7 +21,8 @@ const unmatched = "unmatched"
 // instrument puts a span and metrics around each request. Both are named by the route's pattern, never by the path.
 func instrument(mux http.Handler, traces trace.TracerProvider, metrics metric.MeterProvider) http.Handler {
 	return otelhttp.NewHandler(routed(mux), unmatched,
-		otelhttp.WithTracerProvider(traces), otelhttp.WithMeterProvider(metrics), otelhttp.WithPropagators(traceparent{}),
+		otelhttp.WithTracerProvider(traces), otelhttp.WithMeterProvider(metrics),
+		otelhttp.WithPropagators(traceparent{}),
 		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return spanName(r) }))
 }
 
@@ -51,7 +52,8 @@ func routed(mux http.Handler) http.Handler {
 	})
 }
 
-// traceparent takes and gives the trace id and the parent, and nothing else: baggage and tracestate hold what strangers wrote.
+// traceparent takes and gives the trace id and the parent, and nothing else: baggage and tracestate hold what strangers
+// wrote.
 type traceparent struct{ propagation.TraceContext }
 
 // Extract implements propagation.TextMapPropagator.
@@ -61,9 +63,9 @@ func (p traceparent) Extract(ctx context.Context, carrier propagation.TextMapCar
 	return trace.ContextWithSpanContext(ctx, sc.WithTraceState(trace.TraceState{}))
 }
 
-// AdminHandler answers /metrics for Prometheus and /debug/pprof/. It shows the inside of the program to whoever can reach it:
-// serve it on an address of its own. The service's own metrics
-// are there if Options.Prometheus was set.
+// AdminHandler answers /metrics for Prometheus and /debug/pprof/. It shows the inside of the program to every caller
+// that can reach it: serve it on an address of its own. The service's own metrics are there if Options.Prometheus was
+// set.
 func (t *Telemetry) AdminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{}))

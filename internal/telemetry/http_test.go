@@ -42,7 +42,9 @@ func leaky(tel *Telemetry) *http.ServeMux {
 			"struct", struct{ Key string }{canaryKey}, "map", map[string]any{"key": []any{canaryKey}})
 
 		tracer := tel.PgxTracer()
-		ctx := tracer.TraceQueryStart(r.Context(), nil, pgx.TraceQueryStartData{SQL: "UPDATE t SET a = $1", Args: []any{canaryArg}})
+		ctx := tracer.TraceQueryStart(r.Context(), nil, pgx.TraceQueryStartData{
+			SQL: "UPDATE t SET a = $1", Args: []any{canaryArg},
+		})
 		tracer.TraceQueryEnd(ctx, nil, pgx.TraceQueryEndData{Err: &pgconn.PgError{
 			Code: "22P02", Message: `invalid input syntax for type uuid: "` + canaryArg + `"`, Detail: canaryArg}})
 		panic("cannot use " + canaryKey)
@@ -78,7 +80,9 @@ func TestExport_noSecretLeaves(t *testing.T) {
 	flush(t, tel)
 
 	for _, canary := range canaries {
-		for sink, text := range map[string][]byte{"OTLP": rec.Raw(), "the log": []byte(out.String()), "Prometheus": []byte(scraped)} {
+		for sink, text := range map[string][]byte{
+			"OTLP": rec.Raw(), "the log": []byte(out.String()), "Prometheus": []byte(scraped),
+		} {
 			if i := bytes.Index(text, []byte(canary)); i >= 0 {
 				t.Errorf("%s has %q: …%q…", sink, canary, text[max(0, i-80):i+len(canary)])
 			}
@@ -94,13 +98,15 @@ func TestExport_noSecretLeaves(t *testing.T) {
 		!strings.Contains(leak.Events[0].String(), "cannot use bp_live_[redacted]") {
 		t.Errorf("the panic's span is %v", leak)
 	}
-	if telemetrytest.Attr(query.Attributes, "pgx.sql_state") != "22P02" || telemetrytest.Attr(query.Attributes, "db.query.text") != "UPDATE t SET a = $1" {
+	if telemetrytest.Attr(query.Attributes, "pgx.sql_state") != "22P02" ||
+		telemetrytest.Attr(query.Attributes, "db.query.text") != "UPDATE t SET a = $1" {
 		t.Errorf("the statement's span is %v", query)
 	}
 	if n := strings.Count(fmt.Sprint(rec.Records()), "bp_live_[redacted]"); n < 8 {
 		t.Errorf("%d redactions in exported logs: %v", n, rec.Records())
 	}
-	if n := strings.Count(out.String(), "bp_live_[redacted]"); n != 8 || !strings.Contains(out.String(), "postgres://u:[redacted]@db/x") {
+	if n := strings.Count(out.String(), "bp_live_[redacted]"); n != 8 ||
+		!strings.Contains(out.String(), "postgres://u:[redacted]@db/x") {
 		t.Errorf("%d redactions in the log: %s", n, out)
 	}
 }
@@ -141,9 +147,9 @@ func TestWrap_namesAreBounded(t *testing.T) {
 	scraped := get(tel.AdminHandler(), "/metrics").Body.String()
 	flush(t, tel)
 
-	series := regexp.MustCompile(`(?m)^http_server_request_duration_seconds_count\{(.*)\} \d+$`).FindAllStringSubmatch(scraped, -1)
+	series := regexp.MustCompile(`(?m)^http_server_request_duration_seconds_count\{(.*)\} \d+$`)
 	var got []string
-	for _, s := range series {
+	for _, s := range series.FindAllStringSubmatch(scraped, -1) {
 		got = append(got, s[1])
 	}
 	slices.Sort(got)
@@ -186,7 +192,8 @@ func TestAdminHandler(t *testing.T) {
 	if tel.PgxTracer() != nil {
 		t.Error("Prometheus alone switched traces on")
 	}
-	pool, err := pgxpool.New(t.Context(), "postgres://u:p@127.0.0.1:1/secret_database") // dials nothing before it is used
+	// dials nothing before it is used
+	pool, err := pgxpool.New(t.Context(), "postgres://u:p@127.0.0.1:1/secret_database")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,13 +201,15 @@ func TestAdminHandler(t *testing.T) {
 	if err := tel.ObservePool(pool); err != nil {
 		t.Fatal(err)
 	}
-	if err := tel.ObserveCache(func() bool { return true }); err != nil {
+	if err := tel.ObserveCacheLease(func() bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	admin := tel.AdminHandler()
 	metrics := get(admin, "/metrics").Body.String()
-	for _, name := range []string{"http_server_request_duration_seconds_bucket", "pgxpool_max_connections", "go_goroutines", "process_start_time_seconds",
-		"\ntenant_registry_cache_keeping 1", `service_name="tenant-registry"`} {
+	for _, name := range []string{
+		"http_server_request_duration_seconds_bucket", "pgxpool_max_connections", "go_goroutines",
+		"process_start_time_seconds", "\ntenant_registry_cache_lease_valid 1", `service_name="tenant-registry"`,
+	} {
 		if !strings.Contains(metrics, name) {
 			t.Errorf("/metrics has no %s", name)
 		}
@@ -209,7 +218,8 @@ func TestAdminHandler(t *testing.T) {
 		t.Error("/metrics names the database")
 	}
 	for path, want := range map[string]int{
-		"/debug/pprof/": 200, "/debug/pprof/heap": 200, "/debug/pprof/cmdline": 200, "/debug/pprof/symbol": 200, "/": 404, "/debug/vars": 404,
+		"/debug/pprof/": 200, "/debug/pprof/heap": 200, "/debug/pprof/cmdline": 200, "/debug/pprof/symbol": 200,
+		"/": 404, "/debug/vars": 404,
 	} {
 		if got := get(admin, path).Code; got != want {
 			t.Errorf("%s answers %d, want %d", path, got, want)

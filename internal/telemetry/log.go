@@ -12,19 +12,19 @@ import (
 )
 
 // localHandler writes records without secrets to the output.
-func localHandler(o Options) (slog.Handler, *lines, error) {
+func localHandler(o Options) (slog.Handler, *logBuffer, error) {
 	format := func(to io.Writer) slog.Handler {
 		out, options := redactingWriter{to}, &slog.HandlerOptions{Level: o.LogLevel}
 		if o.LogFormat == "text" {
 			return slog.NewTextHandler(out, options)
 		}
-		return plainJSON{slog.NewJSONHandler(out, options), out}
+		return slog.NewJSONHandler(out, options)
 	}
 	if o.LogFormat != "" && o.LogFormat != "json" && o.LogFormat != "text" {
 		return nil, nil, fmt.Errorf("the log format must be json or text, not %q", o.LogFormat)
 	}
-	together := &lines{out: o.LogOutput, lost: format(o.LogOutput)}
-	return writtenThrough{traced{format(together)}, together}, together, nil
+	buffer := &logBuffer{out: o.LogOutput, lost: format(o.LogOutput)}
+	return flushing{traced{format(buffer)}, buffer}, buffer, nil
 }
 
 // traced adds the ids of the context's span to a record.
@@ -45,14 +45,14 @@ func (h traced) WithAttrs(attrs []slog.Attr) slog.Handler { return traced{h.Hand
 // WithGroup implements slog.Handler.
 func (h traced) WithGroup(name string) slog.Handler { return traced{h.Handler.WithGroup(name)} }
 
-// redactingWriter takes secrets out of what slog's handlers write. They write a record at once, with names, groups, errors and
-// whatever a value turned into, so nothing can slip past.
+// redactingWriter removes secrets from what slog's handlers write. They write a record at once, with names, groups,
+// errors and values, so nothing passes by it.
 type redactingWriter struct{ io.Writer }
 
 // Write implements io.Writer.
 func (w redactingWriter) Write(p []byte) (int, error) {
 	clean := p
-	if mayHoldSecret(p) {
+	if mayContainSecret(p) {
 		clean = []byte(redact(string(p)))
 	}
 	if _, err := w.Writer.Write(clean); err != nil {

@@ -41,7 +41,8 @@ func (t *Telemetry) start(ctx context.Context, o Options, s settings) error {
 		}
 	}
 	if s.metrics != nil || o.Prometheus {
-		if err := t.startMetrics(ctx, r, s.metrics, &delivery{signal: "metrics", log: local}, o.Prometheus); err != nil {
+		to := &delivery{signal: "metrics", log: local}
+		if err := t.startMetrics(ctx, r, s.metrics, to, o.Prometheus); err != nil {
 			return err
 		}
 	}
@@ -64,7 +65,8 @@ func newResource(ctx context.Context, version string, given map[string]string) (
 }
 
 func (t *Telemetry) startTraces(ctx context.Context, r *resource.Resource, to *endpoint, d *delivery) error {
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(to.url), otlptracehttp.WithHeaders(to.headers))
+	exporter, err := otlptracehttp.New(ctx,
+		otlptracehttp.WithEndpointURL(to.url), otlptracehttp.WithHeaders(to.headers))
 	if err != nil {
 		return fmt.Errorf("traces: %w", err)
 	}
@@ -76,7 +78,9 @@ func (t *Telemetry) startTraces(ctx context.Context, r *resource.Resource, to *e
 }
 
 // startMetrics measures for Prometheus, by OTLP if to is not nil, or for both.
-func (t *Telemetry) startMetrics(ctx context.Context, r *resource.Resource, to *endpoint, d *delivery, scraped bool) error {
+func (t *Telemetry) startMetrics(
+	ctx context.Context, r *resource.Resource, to *endpoint, d *delivery, scraped bool,
+) error {
 	options := []sdkmetric.Option{
 		sdkmetric.WithResource(r),
 		sdkmetric.WithView(httpLabels),
@@ -90,7 +94,8 @@ func (t *Telemetry) startMetrics(ctx context.Context, r *resource.Resource, to *
 		options = append(options, sdkmetric.WithReader(reader))
 	}
 	if to != nil {
-		exporter, err := otlpmetrichttp.New(ctx, otlpmetrichttp.WithEndpointURL(to.url), otlpmetrichttp.WithHeaders(to.headers))
+		exporter, err := otlpmetrichttp.New(ctx,
+			otlpmetrichttp.WithEndpointURL(to.url), otlpmetrichttp.WithHeaders(to.headers))
 		if err != nil {
 			return fmt.Errorf("metrics: %w", err)
 		}
@@ -102,14 +107,17 @@ func (t *Telemetry) startMetrics(ctx context.Context, r *resource.Resource, to *
 	return nil
 }
 
-// httpLabels are the only labels of HTTP metrics. otelhttp adds the Host header's among others, which a client can invent.
+// httpLabels are the only labels of HTTP metrics. otelhttp adds the Host header's among others, which a client can
+// invent.
 var httpLabels = sdkmetric.NewView(
 	sdkmetric.Instrument{Scope: instrumentation.Scope{Name: otelhttp.ScopeName}},
 	sdkmetric.Stream{AttributeFilter: attribute.NewAllowKeysFilter(
 		semconv.HTTPRequestMethodKey, semconv.HTTPRouteKey, semconv.HTTPResponseStatusCodeKey)},
 )
 
-func (t *Telemetry) startLogs(ctx context.Context, r *resource.Resource, to *endpoint, d *delivery, level slog.Level) error {
+func (t *Telemetry) startLogs(
+	ctx context.Context, r *resource.Resource, to *endpoint, d *delivery, level slog.Level,
+) error {
 	exporter, err := otlploghttp.New(ctx, otlploghttp.WithEndpointURL(to.url), otlploghttp.WithHeaders(to.headers))
 	if err != nil {
 		return fmt.Errorf("logs: %w", err)
@@ -124,7 +132,8 @@ func (t *Telemetry) startLogs(ctx context.Context, r *resource.Resource, to *end
 	return nil
 }
 
-// newRegistry holds what AdminHandler shows at /metrics: of the Go runtime and the process always, of the service if metrics are on.
+// newRegistry holds what AdminHandler shows at /metrics: of the Go runtime and the process always, of the service if
+// metrics are on.
 func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -10,7 +10,8 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
-// secrets matches an API key, a JSON web token and the password of a URL. mayHoldSecret must be true wherever it matches.
+// secrets matches an API key, a JSON web token and the password of a URL. mayContainSecret must be true wherever it
+// matches.
 var secrets = regexp.MustCompile(`(bp_(?:live|test)_)[0-9A-Za-z]+` +
 	`|(eyJ)[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]*` +
 	`|(://[^/\s:@"]*:)[^/\s@"]+(@)`)
@@ -19,15 +20,16 @@ const redacted = "${1}${2}${3}[redacted]${4}"
 
 // redact takes the secrets out of a text.
 func redact(s string) string {
-	if !mayHoldSecret([]byte(s)) {
+	if !mayContainSecret([]byte(s)) {
 		return s
 	}
 	return secrets.ReplaceAllString(s, redacted)
 }
 
-// mayHoldSecret is a fast look before the expression, which is slow.
-func mayHoldSecret(text []byte) bool {
-	return bytes.Contains(text, []byte("bp_")) || bytes.Contains(text, []byte("eyJ")) || bytes.Contains(text, []byte("://"))
+// mayContainSecret is a fast look before the expression, which is slow.
+func mayContainSecret(text []byte) bool {
+	return bytes.Contains(text, []byte("bp_")) || bytes.Contains(text, []byte("eyJ")) ||
+		bytes.Contains(text, []byte("://"))
 }
 
 func redactValue(v attribute.Value) attribute.Value {
@@ -54,15 +56,17 @@ func redactValue(v attribute.Value) attribute.Value {
 }
 
 // forbidden attributes never leave: they hold query strings and SQL parameters.
-var forbidden = []attribute.Key{semconv.URLQueryKey, semconv.URLFullKey, "http.url", "http.target", otelpgx.QueryParametersKey}
+var forbidden = []attribute.Key{
+	semconv.URLQueryKey, semconv.URLFullKey, "http.url", "http.target", otelpgx.QueryParametersKey,
+}
 
 // redactAttrs makes a new slice: what the SDK hands out may be shared.
 func redactAttrs(given []attribute.KeyValue) []attribute.KeyValue {
-	kept := make([]attribute.KeyValue, 0, len(given))
+	clean := make([]attribute.KeyValue, 0, len(given))
 	for _, kv := range given {
 		if !slices.Contains(forbidden, kv.Key) {
-			kept = append(kept, attribute.KeyValue{Key: kv.Key, Value: redactValue(kv.Value)})
+			clean = append(clean, attribute.KeyValue{Key: kv.Key, Value: redactValue(kv.Value)})
 		}
 	}
-	return kept
+	return clean
 }

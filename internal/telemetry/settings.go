@@ -31,9 +31,10 @@ type endpoint struct {
 //	OTEL_SERVICE_NAME                       tenant-registry if unset
 //	OTEL_RESOURCE_ATTRIBUTES                name=value,…
 //
-// {signal} is TRACES, METRICS or LOGS. The SDK itself reads the rest from the process's environment: timeouts, compression and
-// certificates (OTEL_EXPORTER_OTLP_…), batches and limits (OTEL_BSP_…, OTEL_BLRP_…, OTEL_SPAN_…), OTEL_METRIC_EXPORT_… and
-// OTEL_TRACES_SAMPLER. The headers are read here because the SDK prints a malformed one, which may be a secret, to standard error.
+// {signal} is TRACES, METRICS or LOGS. The SDK itself reads the rest from the process's environment: timeouts,
+// compression and certificates (OTEL_EXPORTER_OTLP_…), batches and limits (OTEL_BSP_…, OTEL_BLRP_…, OTEL_SPAN_…),
+// OTEL_METRIC_EXPORT_… and OTEL_TRACES_SAMPLER. The headers are read here because the SDK prints a malformed one, which
+// may be a secret, to standard error.
 func readSettings(getenv func(string) string) (settings, error) {
 	env := func(name string) string { return strings.TrimSpace(getenv(name)) }
 	s := settings{disabled: strings.EqualFold(env("OTEL_SDK_DISABLED"), "true")}
@@ -112,7 +113,8 @@ func readPairs(env func(string) string, variable string) (map[string]string, err
 		name = strings.TrimSpace(name)
 		value, err := url.PathUnescape(strings.TrimSpace(encoded))
 		if !found || name == "" || err != nil {
-			return nil, fmt.Errorf("%s must be name=value pairs separated by commas, with percent-encoded values", variable)
+			return nil, fmt.Errorf("%s must be name=value pairs separated by commas, with percent-encoded values",
+				variable)
 		}
 		pairs[name] = value
 	}

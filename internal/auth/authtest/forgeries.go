@@ -17,8 +17,8 @@ type Forgery struct {
 	Apply func(*http.Request) // puts it into a request that has no Authorization header yet
 }
 
-// Forgeries are made of tokens of i, each with one fault. Whoever verifies with i.Config must refuse every one of them, and accept
-// the token that they are made of: i.Sign(i.Claims(auth.RoleOperator)).
+// Forgeries are made of tokens of i, each with one fault. Whoever verifies with i.Config must refuse every one of them,
+// and accept the token that they are made of: i.Sign(i.Claims(auth.RoleOperator)).
 func Forgeries(i *Issuer) []Forgery {
 	f := &forger{Issuer: i}
 	f.requests()
@@ -133,7 +133,7 @@ func (f *forger) keys() {
 	f.token("b64 false", f.SignWith(map[string]any{"b64": false, "crit": []string{"b64"}}, f.base()))
 
 	good := strings.Split(f.good(), ".")
-	other := strings.Split(f.with("sub", "somebody-else"), ".")
+	other := strings.Split(f.with("sub", "another-user"), ".")
 	f.token("another token's payload", strings.Join([]string{good[0], other[1], good[2]}, "."))
 	f.token("no signature", good[0]+"."+good[1]+".")
 	f.token("half a signature", good[0]+"."+good[1]+"."+good[2][:len(good[2])/8*4])
@@ -141,7 +141,8 @@ func (f *forger) keys() {
 	f.token("a signature of zeros", good[0]+"."+good[1]+"."+strings.Repeat("A", len(good[2])))
 }
 
-// respell changes the last character of a base64url text in bits that stand for nothing, so that a lenient reader decodes the same.
+// respell changes the last character of a base64url text in bits that stand for nothing, so that a lenient reader
+// decodes the same.
 func respell(s string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := len(s) - 1
@@ -163,7 +164,7 @@ func (f *forger) forms() {
 	f.token("header says it holds a token", f.SignWith(map[string]any{"typ": "JWE"}, f.base()))
 	f.token("payload is a list", f.SignText(head, "["+claims+"]"))
 	f.token("payload is null", f.SignText(head, "null"))
-	f.token("payload is no JSON", f.SignText(head, "sub=operator"))
+	f.token("payload is not JSON", f.SignText(head, "sub=operator"))
 	f.token("something behind the payload", f.SignText(head, claims+"{}"))
 	f.token("payload is not UTF-8", f.SignText(head, strings.Replace(claims, `"acme-admin"`, "\"\xff\"", 1)))
 }
@@ -215,10 +216,14 @@ func (f *forger) duplicates() {
 	head := `{"alg":"RS256","typ":"JWT","kid":"` + f.KeyID() + `"`
 	claims := text(f.base())
 	f.token("aud twice", f.SignText(head+"}", strings.Replace(claims, `{`, `{"aud":"billing",`, 1)))
-	f.token("sub twice", f.SignText(head+"}", strings.TrimSuffix(claims, "}")+`,"sub":"somebody-else"}`))
-	f.token("sub twice, once escaped", f.SignText(head+"}", strings.TrimSuffix(claims, "}")+`,"\u0073ub":"somebody-else"}`))
+	f.token("sub twice", f.SignText(head+"}", strings.TrimSuffix(claims, "}")+`,"sub":"another-user"}`))
+	f.token("sub twice, once escaped",
+		f.SignText(head+"}", strings.TrimSuffix(claims, "}")+`,"\u0073ub":"another-user"}`))
 	f.token("an unknown claim twice", f.SignText(head+"}", strings.TrimSuffix(claims, "}")+`,"x":1,"x":2}`))
-	f.token("a role list twice", f.SignText(head+"}", strings.Replace(claims, `{"roles":["operator"]`, `{"roles":[],"roles":["operator"]`, 1)))
+	f.token(
+		"a role list twice",
+		f.SignText(head+"}", strings.Replace(claims, `{"roles":["operator"]`, `{"roles":[],"roles":["operator"]`, 1)),
+	)
 	f.token("alg twice", f.SignText(head+`,"alg":"none"}`, claims))
 	f.token("kid twice", f.SignText(head+`,"kid":"x"}`, claims))
 }

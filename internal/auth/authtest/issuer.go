@@ -1,4 +1,4 @@
-// Package authtest has an issuer that signs whatever a test asks, and tokens that nobody must accept.
+// Package authtest has an issuer that signs whatever a test asks, and tokens that must not be accepted.
 package authtest
 
 import (
@@ -28,7 +28,8 @@ const (
 	keysPath      = "/realms/test/protocol/openid-connect/certs"
 )
 
-// Issuer imitates one realm of Keycloak: discovery, a key set that can be rotated, and access tokens. It is safe for concurrent use.
+// Issuer imitates one realm of Keycloak: discovery, a key set that can be rotated, and access tokens. It is safe for
+// concurrent use.
 type Issuer struct {
 	base   string
 	server *httptest.Server // nil for one in memory
@@ -48,8 +49,8 @@ func New() *Issuer {
 	return i
 }
 
-// NewInMemory makes an issuer without a network: it is reached through itself as the HTTPTransport, which Config sets. It is what a
-// test in a synctest bubble needs.
+// NewInMemory makes an issuer without a network: it is reached through itself as the HTTPTransport, which Config sets.
+// It is what a test in a synctest bubble needs.
 func NewInMemory() *Issuer {
 	i := newIssuer()
 	i.base = "http://issuer.test"
@@ -84,7 +85,8 @@ func (i *Issuer) Config() auth.OIDCConfig {
 	return c
 }
 
-// Rotate replaces the key: the key set holds the new one only. Issuers share their keys' order, so the first keys of two are equal.
+// Rotate replaces the key: the key set holds the new one only. Issuers share their keys' order, so the first keys of
+// two are equal.
 func (i *Issuer) Rotate() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -112,7 +114,9 @@ func (i *Issuer) SetDown(down bool) {
 		i.Answer(nil)
 		return
 	}
-	i.Answer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	i.Answer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
 }
 
 // Fetches is how many times the key set was asked for.
@@ -161,21 +165,25 @@ func (i *Issuer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// Claims are those of a user's access token that was just issued to Portal and expires in five minutes, with these roles.
+// Claims are those of a user's access token that was just issued to Portal and expires in five minutes, with these
+// roles.
 func (i *Issuer) Claims(roles ...auth.Role) map[string]any {
 	now := time.Now().Unix()
 	return map[string]any{
 		"exp": now + 300, "iat": now, "jti": "onrtac:5d1f6c2e", "iss": i.URL(), "aud": []string{Audience, "account"},
 		"sub": "8f2c1a34-0d52-4a53-9a2e-7d1f4f3f6b10", "typ": "Bearer", "azp": Portal, "sid": "c3b1", "acr": "1",
-		"realm_access":       map[string]any{"roles": []string{"offline_access"}},
-		"resource_access":    map[string]any{Audience: map[string]any{"roles": roles}, "account": map[string]any{"roles": []string{"view-profile"}}},
+		"realm_access": map[string]any{"roles": []string{"offline_access"}},
+		"resource_access": map[string]any{
+			Audience: map[string]any{"roles": roles}, "account": map[string]any{"roles": []string{"view-profile"}},
+		},
 		"scope":              "profile",
 		"preferred_username": "acme-admin",
 		"organization":       map[string]any{"acme": map[string]any{"id": "0f6d2f5e-7a3f-4c50-8a4c-2f4f1f6b7a11"}},
 	}
 }
 
-// ServiceClaims are those of the access token of Product's service account, which is bound to the product widgets, with these roles.
+// ServiceClaims are those of the access token of Product's service account, which is bound to the product widgets, with
+// these roles.
 func (i *Issuer) ServiceClaims(roles ...auth.Role) map[string]any {
 	c := i.Claims(roles...)
 	delete(c, "organization")
@@ -189,7 +197,8 @@ func (i *Issuer) ServiceClaims(roles ...auth.Role) map[string]any {
 // Sign makes a token of claims, as Keycloak would.
 func (i *Issuer) Sign(claims map[string]any) string { return i.SignWith(nil, claims) }
 
-// SignWith is Sign with other members in the header; those that are nil are left out. It signs with RS256 whatever alg says.
+// SignWith is Sign with other members in the header; those that are nil are left out. It signs with RS256 whatever alg
+// says.
 func (i *Issuer) SignWith(header, claims map[string]any) string {
 	h := map[string]any{"alg": "RS256", "typ": "JWT", "kid": i.KeyID()}
 	for name, value := range header {
@@ -221,7 +230,7 @@ func (i *Issuer) signer() *rsa.PrivateKey {
 func text(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // a test gave what is no JSON
+		panic(err) // a test gave invalid JSON
 	}
 	return string(b)
 }

@@ -28,7 +28,9 @@ func signRS512(key *rsa.PrivateKey, header, payload string) string {
 func signPS256(key *rsa.PrivateKey, header, payload string) string {
 	input := unsigned(header, payload)
 	sum := sha256.Sum256([]byte(input))
-	return signed(input)(rsa.SignPSS(rand.Reader, key, crypto.SHA256, sum[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}))
+	return signed(input)(rsa.SignPSS(rand.Reader, key, crypto.SHA256, sum[:], &rsa.PSSOptions{
+		SaltLength: rsa.PSSSaltLengthEqualsHash,
+	}))
 }
 
 func signES256(header, payload string) string {

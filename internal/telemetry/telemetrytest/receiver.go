@@ -1,4 +1,4 @@
-// Package telemetrytest is a collector that keeps what telemetry sends it by OTLP over HTTP, for tests.
+// Package telemetrytest is a collector that stores what telemetry sends it by OTLP over HTTP, for tests.
 package telemetrytest
 
 import (
@@ -24,8 +24,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Receiver is a collector on the loopback address. Its methods may be called at any time, and answer what has come so far, in the
-// order in which it came.
+// Receiver is a collector on the loopback address. Its methods may be called at any time, and answer what has come so
+// far, in the order in which it came.
 type Receiver struct {
 	URL string // its base, for OTEL_EXPORTER_OTLP_ENDPOINT
 
@@ -73,14 +73,14 @@ func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) {
 	}
 	data, err := io.ReadAll(body)
 	if err == nil {
-		err = r.keep(req, data)
+		err = r.store(req, data)
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	}
 }
 
-func (r *Receiver) keep(req *http.Request, data []byte) error {
+func (r *Receiver) store(req *http.Request, data []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.paths, r.header, r.raw = append(r.paths, req.URL.Path), req.Header, append(r.raw, data...)

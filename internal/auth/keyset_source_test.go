@@ -62,7 +62,8 @@ func most(times []time.Time) int {
 	return largest
 }
 
-// bad returns the n-th of many tokens that no key verifies: of an unknown key, or of a known one with a signature that is wrong.
+// bad returns the n-th of many tokens that no key verifies: of an unknown key, or of a known one with a signature that
+// is wrong.
 func bad(i *authtest.Issuer, n int) string {
 	kid := "unknown"
 	if n%2 == 1 {
@@ -242,16 +243,24 @@ func outages() map[string]http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(text)) })
 	}
 	return map[string]http.Handler{
-		"503":                  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }),
-		"empty":                garbage(""),
-		"HTML":                 garbage("<html>"),
-		"no keys":              garbage(`{"keys":[]}`),
-		"bad keys":             garbage(`{"keys":[1,{"kty":"RSA"},{"kty":"oct","k":"AAAA","alg":"HS256"},{"kty":"EC"}]}`),
-		"short key":            garbage(`{"keys":[{"kty":"RSA","use":"sig","kid":"x","n":"` + strings.Repeat("w", 171) + `","e":"AQAB"}]}`),
-		"keys twice":           garbage(`{"keys":[],"keys":[]}`),
-		"huge":                 garbage(`{"keys":[],"x":"` + strings.Repeat("x", 1<<20) + `"}`),
-		"keys to encrypt with": garbage(strings.NewReplacer(`"alg":"RS256"`, `"ext":"y"`, `"use":"sig"`, `"use":"enc"`).Replace(otherKeys())),
-		"hanging":              http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+		"503": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}),
+		"empty":   garbage(""),
+		"HTML":    garbage("<html>"),
+		"no keys": garbage(`{"keys":[]}`),
+		"bad keys": garbage(
+			`{"keys":[1,{"kty":"RSA"},{"kty":"oct","k":"AAAA","alg":"HS256"},{"kty":"EC"}]}`,
+		),
+		"short key": garbage(
+			`{"keys":[{"kty":"RSA","use":"sig","kid":"x","n":"` + strings.Repeat("w", 171) + `","e":"AQAB"}]}`,
+		),
+		"keys twice": garbage(`{"keys":[],"keys":[]}`),
+		"huge":       garbage(`{"keys":[],"x":"` + strings.Repeat("x", 1<<20) + `"}`),
+		"keys to encrypt with": garbage(
+			strings.NewReplacer(`"alg":"RS256"`, `"ext":"y"`, `"use":"sig"`, `"use":"enc"`).Replace(otherKeys()),
+		),
+		"hanging": http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
 		"another host": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Host == "issuer.test" {
 				http.Redirect(w, r, "http://evil.test"+r.URL.Path, http.StatusFound)

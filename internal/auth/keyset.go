@@ -21,26 +21,26 @@ const (
 	maxKeyBits = 8192
 )
 
-// keySet is one state of the issuer's keys, and the tokens verified with them: when the keys change there is another keySet, and what
-// the old ones verified is gone with it. The keys never change.
+// keySet is one state of the issuer's keys, and the tokens verified with them: when the keys change there is another
+// keySet, and what the old ones verified is gone with it. The keys never change.
 type keySet struct {
-	keys     []jose.JSONWebKey
-	print    string // equal for equal sets
-	verifier *oidc.IDTokenVerifier
-	tokens   tokenCache
+	keys        []jose.JSONWebKey
+	fingerprint string // equal for equal sets
+	verifier    *oidc.IDTokenVerifier
+	tokens      tokenCache
 }
 
-// parseKeySet takes from a JWK Set the public RSA keys that can verify RS256. Others, also malformed ones, are left out; to have none
-// is an error.
+// parseKeySet takes from a JWK Set the public RSA keys that can verify RS256. Others, also malformed ones, are left
+// out; to have none is an error.
 func parseKeySet(text []byte) (*keySet, error) {
 	var set struct {
 		Keys []jsontext.Value `json:"keys"`
 	}
 	if err := json.Unmarshal(text, &set); err != nil {
-		return nil, errors.New("the answer is no JWK Set")
+		return nil, errors.New("the answer is not a JWK Set")
 	}
-	k := &keySet{}
-	var prints []string
+	k := &keySet{tokens: newTokenCache()}
+	var thumbprints []string
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
 		if key.UnmarshalJSON(raw) != nil || !usable(key) || len(k.keys) == maxKeys {
@@ -51,13 +51,13 @@ func parseKeySet(text []byte) (*keySet, error) {
 			continue
 		}
 		k.keys = append(k.keys, key)
-		prints = append(prints, hex.EncodeToString(thumb)+" "+key.KeyID)
+		thumbprints = append(thumbprints, hex.EncodeToString(thumb)+" "+key.KeyID)
 	}
 	if len(k.keys) == 0 {
 		return nil, errors.New("the JWK Set holds no RSA key of 2048 bits or more for RS256 signatures")
 	}
-	slices.Sort(prints)
-	k.print = strings.Join(prints, "\n")
+	slices.Sort(thumbprints)
+	k.fingerprint = strings.Join(thumbprints, "\n")
 	return k, nil
 }
 
@@ -75,8 +75,8 @@ var (
 	errBadSignature = errors.New("the token's signature is not that of the issuer's key")
 )
 
-// VerifySignature returns the payload of a token that one of the keys signed. It is for the verifier, which has made sure that the
-// token is signed with RS256, and fetches nothing.
+// VerifySignature returns the payload of a token that one of the keys signed. It is for the verifier, which has made
+// sure that the token is signed with RS256, and fetches nothing.
 func (k *keySet) VerifySignature(_ context.Context, token string) ([]byte, error) {
 	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/breakpilot/tenant-registry/internal/audit"
 	"github.com/breakpilot/tenant-registry/internal/config"
-	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
 // checkpointSigner reads AUDIT_SIGNING_KEY; without one there is no signer.
@@ -19,7 +19,7 @@ func checkpointSigner(key config.Secret) (note.Signer, error) {
 	if !key.Set() {
 		return nil, nil
 	}
-	signer, err := registry.NewSigner(key.Reveal())
+	signer, err := audit.NewSigner(key.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("AUDIT_SIGNING_KEY: %w", err)
 	}
@@ -42,9 +42,9 @@ func auditCommand(args []string, stdin io.Reader, stdout, stderr io.Writer) int 
 	return 2
 }
 
-// keygen prints a new key: the first line is for the server's environment, the second for everybody.
+// keygen prints a new key: the first line is for the server's environment, the second for auditors.
 func keygen(name string, stdout io.Writer) error {
-	private, verifier, err := registry.NewSigningKey(name)
+	private, verifier, err := audit.GenerateKey(name)
 	if err != nil {
 		return unusable{err}
 	}
@@ -77,10 +77,10 @@ func readVerify(args []string) (verifyCommand, bool) {
 }
 
 func (v verifyCommand) run(stdin io.Reader, stdout io.Writer) error {
-	var proof registry.Proof
+	var proof audit.Proof
 	var err error
 	if v.key != "" {
-		if proof.Key, err = registry.NewVerifier(v.key); err != nil {
+		if proof.Key, err = audit.NewVerifier(v.key); err != nil {
 			return unusable{fmt.Errorf("-key: %w", err)}
 		}
 	}
@@ -98,7 +98,7 @@ func (v verifyCommand) run(stdin io.Reader, stdout io.Writer) error {
 		defer file.Close()
 		in = file
 	}
-	found, err := registry.VerifyExport(in, proof)
+	found, err := audit.VerifyExport(in, proof)
 	if err != nil {
 		return fmt.Errorf("the export is not good: %w", err)
 	}
@@ -106,7 +106,8 @@ func (v verifyCommand) run(stdin io.Reader, stdout io.Writer) error {
 	if found.GroupID != uuid.Nil {
 		group = found.GroupID.String()
 	}
-	_, err = fmt.Fprintf(stdout, "ok: %d events of %s, seq %d to %d, head %s\n", found.Count, group, found.First, found.Last, found.Head)
+	_, err = fmt.Fprintf(stdout, "ok: %d events of %s, seq %d to %d, head %s\n",
+		found.Count, group, found.First, found.Last, found.Head)
 	return err
 }
 
@@ -120,7 +121,7 @@ func readNote(path string) (string, error) {
 	defer file.Close()
 	text, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err == nil && (len(text) == 0 || len(text) > most) {
-		err = errors.New("the checkpoint is no signed note")
+		err = errors.New("the checkpoint is not a signed note")
 	}
 	return string(text), err
 }

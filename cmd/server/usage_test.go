@@ -8,17 +8,17 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
 )
 
-// What was noted and not written yet is written when the server stops.
-func TestRecordUses_writtenOnStop(t *testing.T) {
+// TestRecordUsage_writtenOnStop asserts that what was noted and not written yet is written when the server stops.
+func TestRecordUsage_writtenOnStop(t *testing.T) {
 	t.Parallel()
 	store := memory.New()
 	sample, err := registry.Seed(t.Context(), store, registry.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	uses, stop := recordUses(store, slog.New(slog.DiscardHandler))
-	service, by := registry.New(store, registry.Options{Uses: uses}), registry.Caller{Scope: registry.Everything}
-	v, err := service.Verify(t.Context(), by, registry.VerifyQuery{Key: sample.LiveKey})
+	uses, stop := recordUsage(store, slog.New(slog.DiscardHandler))
+	service, by := registry.New(store, registry.Options{Usage: uses}), registry.Caller{Access: registry.FullAccess}
+	v, err := service.Verify(t.Context(), by, registry.VerifyQuery{Key: sample.LiveKey}, registry.ReadOptions{})
 	if err != nil || !v.Valid() {
 		t.Fatalf("%+v, %v", v, err)
 	}

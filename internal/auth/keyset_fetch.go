@@ -99,7 +99,7 @@ func (f *fetcher) discover(ctx context.Context) (string, error) {
 		JWKSURL string `json:"jwks_uri"`
 	}
 	if err := json.Unmarshal(text, &said); err != nil {
-		return "", errors.New("the answer is no discovery document")
+		return "", errors.New("the answer is not a discovery document")
 	}
 	if said.Issuer != f.issuer {
 		return "", fmt.Errorf("the issuer calls itself %q, not %q: set KEYCLOAK_ISSUER to what its tokens carry as iss",

@@ -8,10 +8,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/breakpilot/tenant-registry/internal/testkit"
 )
 
 // logged sets a Telemetry up whose log goes to out, and returns how to end it.
-func logged(t *testing.T, out *lockedBuffer) (*slog.Logger, func()) {
+func logged(t *testing.T, out *testkit.Output) (*slog.Logger, func()) {
 	tel, err := Setup(t.Context(), Options{LogOutput: out})
 	if err != nil {
 		t.Fatal(err)
@@ -19,20 +21,20 @@ func logged(t *testing.T, out *lockedBuffer) (*slog.Logger, func()) {
 	return tel.Logger(), func() { flush(t, tel) }
 }
 
-func TestLines_areWrittenTogetherAndSoon(t *testing.T) {
+func TestLogBuffer_areWrittenTogetherAndSoon(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out lockedBuffer
+		var out testkit.Output
 		log, end := logged(t, &out)
 		log.Info("one")
 		log.Info("two")
 		if got := out.String(); got != "" {
 			t.Errorf("written at once: %s", got)
 		}
-		time.Sleep(lineDelay)
+		time.Sleep(flushDelay)
 		synctest.Wait()
 		if got := out.String(); strings.Count(got, "\n") != 2 || strings.Index(got, "one") > strings.Index(got, "two") {
-			t.Errorf("after %s the output has %q", lineDelay, got)
+			t.Errorf("after %s the output has %q", flushDelay, got)
 		}
 		log.Info("three")
 		end()
@@ -46,14 +48,15 @@ func TestLines_areWrittenTogetherAndSoon(t *testing.T) {
 	})
 }
 
-func TestLines_warningsAppearAtOnceWithWhatCameBefore(t *testing.T) {
+func TestLogBuffer_warningsAppearAtOnceWithWhatCameBefore(t *testing.T) {
 	t.Parallel()
 	for _, level := range []slog.Level{slog.LevelWarn, slog.LevelError} {
-		var out lockedBuffer
+		var out testkit.Output
 		log, end := logged(t, &out)
 		log.With("a", 1).WithGroup("g").Info("before")
 		log.With("a", 1).WithGroup("g").Log(t.Context(), level, "matters")
-		if got := out.String(); strings.Count(got, "\n") != 2 || strings.Index(got, "before") > strings.Index(got, "matters") {
+		if got := out.String(); strings.Count(got, "\n") != 2 ||
+			strings.Index(got, "before") > strings.Index(got, "matters") {
 			t.Errorf("%s: the output has %q", level, got)
 		}
 		end()
@@ -62,7 +65,7 @@ func TestLines_warningsAppearAtOnceWithWhatCameBefore(t *testing.T) {
 
 // stuck is an output that takes nothing until it is released.
 type stuck struct {
-	lockedBuffer
+	testkit.Output
 	entered, release chan struct{}
 	once             sync.Once
 }
@@ -70,11 +73,12 @@ type stuck struct {
 func (s *stuck) Write(p []byte) (int, error) {
 	s.once.Do(func() { close(s.entered) })
 	<-s.release
-	return s.lockedBuffer.Write(p)
+	return s.Output.Write(p)
 }
 
-// TestLines_neverWaitForTheOutput holds that a pipe nobody reads costs lines and no request: all of them return while it is stuck.
-func TestLines_neverWaitForTheOutput(t *testing.T) {
+// TestLogBuffer_neverWaitsForTheOutput holds that a pipe without a reader costs lines and no request: all of them
+// return while it is stuck.
+func TestLogBuffer_neverWaitsForTheOutput(t *testing.T) {
 	t.Parallel()
 	out := &stuck{entered: make(chan struct{}), release: make(chan struct{})}
 	tel, err := Setup(t.Context(), Options{LogOutput: out})
@@ -90,16 +94,18 @@ func TestLines_neverWaitForTheOutput(t *testing.T) {
 	close(out.release)
 	flush(t, tel)
 	got := out.String()
-	kept := strings.Count(got, `"msg":"more"`)
-	if want := fmt.Sprintf(`"lines":%d`, many-kept); kept == 0 || kept > maxWaiting/size || !strings.Contains(got, want) {
-		t.Errorf("%d of %d lines were kept, and of the others %q is told: %t", kept, many, want, strings.Contains(got, want))
+	written := strings.Count(got, `"msg":"more"`)
+	if want := fmt.Sprintf(`"lines":%d`, many-written); written == 0 || written > maxBuffered/size ||
+		!strings.Contains(got, want) {
+		t.Errorf("%d of %d lines were written, and the log reports the others with %q: %t",
+			written, many, want, strings.Contains(got, want))
 	}
 }
 
-// TestLines_noneIsLostOrTorn writes from many goroutines while lines are flushed and while the log ends.
-func TestLines_noneIsLostOrTorn(t *testing.T) {
+// TestLogBuffer_noneIsLostOrTorn writes from many goroutines while lines are flushed and while the log ends.
+func TestLogBuffer_noneIsLostOrTorn(t *testing.T) {
 	t.Parallel()
-	var out lockedBuffer
+	var out testkit.Output
 	log, end := logged(t, &out)
 	const writers, each = 8, 500
 	var all sync.WaitGroup

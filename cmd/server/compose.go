@@ -13,10 +13,10 @@ import (
 
 // core is the service on its store, and what runs beside it.
 type core struct {
-	service *registry.Service
-	guard   *registry.Guard
-	sample  registry.Sample // of the in-memory store
-	closers []func()
+	service  *registry.Service
+	security *registry.SecurityLog
+	sample   registry.Sample // of the in-memory store
+	closers  []func()
 }
 
 // close writes what is left and ends; what was started last goes first.
@@ -27,7 +27,8 @@ func (c *core) close() {
 }
 
 func openCore(ctx context.Context, cfg config.Config, signer note.Signer, tel *telemetry.Telemetry) (*core, error) {
-	lost, err := tel.Counter("tenant_registry.security_events.lost", "Security events that could not be written to the audit log.")
+	lost, err := tel.Counter("tenant_registry.security_events.lost",
+		"Security events that could not be written to the audit log.")
 	if err != nil {
 		return nil, err
 	}
@@ -41,26 +42,28 @@ func openCore(ctx context.Context, cfg config.Config, signer note.Signer, tel *t
 		return nil, err
 	}
 	log := tel.Logger()
-	uses, stopUses := recordUses(store, log)
-	c.service = registry.New(store, registry.Options{MaxKeys: cfg.MaxKeys, Version: version, Signer: signer, Uses: uses})
-	c.guard = registry.NewGuard(c.service, func(err error) {
+	usage, stopUsage := recordUsage(store, log)
+	c.security = registry.NewSecurityLog(func(err error) {
 		lost()
-		log.Error("a security event is lost", "error", err)
+		log.Error("security event lost", "error", err)
 	})
-	c.closers = append(c.closers, stopUses, c.guard.Close)
+	c.service = registry.New(store, registry.Options{
+		MaxKeys: cfg.MaxKeys, Version: version, Signer: signer, Usage: usage, Security: c.security,
+	})
+	c.closers = append(c.closers, stopUsage, c.security.Close)
 	return c, nil
 }
 
-// recordUses writes the times of use of keys in the background until stop is called, which writes what is left.
-func recordUses(store registry.Store, log *slog.Logger) (uses *registry.KeyUses, stop func()) {
-	uses = registry.NewKeyUses(store, registry.KeyUsesOptions{Logger: log})
+// recordUsage writes the times of use of keys in the background until stop is called, which writes what is left.
+func recordUsage(store registry.Store, log *slog.Logger) (usage *registry.UsageRecorder, stop func()) {
+	usage = registry.NewUsageRecorder(store, registry.UsageRecorderOptions{Logger: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		uses.Run(ctx)
+		usage.Run(ctx)
 	}()
-	return uses, func() {
+	return usage, func() {
 		cancel()
 		<-ended
 	}

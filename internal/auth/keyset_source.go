@@ -12,12 +12,13 @@ import (
 const (
 	firstRetry   = 250 * time.Millisecond
 	lastRetry    = 30 * time.Second
-	renewEvery   = 5 * time.Minute // so that a key which the issuer withdrew is not trusted for ever
+	renewEvery   = 5 * time.Minute // so that a key which the issuer withdrew is not trusted permanently
 	maxFetchWait = 2 * time.Second // of a request whose token no known key verifies
 )
 
-// source holds the newest key set that could be loaded. Until the first one it loads by itself with a growing pause, after that every
-// renewEvery and when a request asks for it, at most twice in any minute. A failure leaves the set as it is.
+// source holds the newest key set that could be loaded. Until the first one it loads by itself with a growing pause,
+// after that every renewEvery and when a request asks for it, at most twice in any minute. A failure leaves the set as
+// it is.
 type source struct {
 	fetcher *fetcher
 	adopt   func(*keySet) // called once with each new set before it is used
@@ -72,8 +73,8 @@ func (s *source) sleep(d time.Duration) bool {
 	}
 }
 
-// newer returns a set that may know keys which than does not, or than itself if there is none, none may be fetched now, or the fetch
-// does not end in time. Callers at the same time share one fetch.
+// newer returns a set that may know keys which than does not, or than itself if there is none, none may be fetched now,
+// or the fetch does not end in time. Callers at the same time share one fetch.
 func (s *source) newer(ctx context.Context, than *keySet) *keySet {
 	if set := s.set.Load(); set != than {
 		return set
@@ -116,7 +117,7 @@ func (s *source) start() <-chan struct{} {
 
 func (s *source) began(at time.Time) { s.recent = [2]time.Time{s.recent[1], at} }
 
-// load fetches once and takes what came if it is new. It tells whether there was an answer.
+// load fetches once and takes what came if it is new. It reports whether there was an answer.
 func (s *source) load() bool {
 	began := time.Now()
 	set, err := s.fetcher.fetch(s.ctx)
@@ -136,7 +137,7 @@ func (s *source) load() bool {
 		s.began(began)
 		s.mu.Unlock()
 	}
-	if old == nil || old.print != set.print {
+	if old == nil || old.fingerprint != set.fingerprint {
 		s.adopt(set)
 		s.set.Store(set)
 		s.log.Info("the issuer's key set was loaded", "keys", len(set.keys))
