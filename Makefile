@@ -41,15 +41,16 @@ test: test-postgres ## all tests; finds a Postgres by itself
 test-short: ## the tests that need neither Docker nor Postgres
 	$(GO) test $(RACE) -short $(TESTFLAGS) ./...
 
-# Where the tests' Postgres comes from is decided by internal/store/postgres/postgrestest. This only installs the server's binaries
-# if there is nothing that it could use and this machine lets us.
+# Where the tests' Postgres comes from is decided by internal/store/postgres/postgrestest. This only installs what is
+# missing, where this machine allows it.
 .PHONY: test-postgres
 test-postgres:
 	@.ci/postgres
 
 .PHONY: check
 check: ## what a pull request must pass: format, vet, staticcheck, tidy, generated copies, short tests
-	@unformatted=$$(gofmt -l cmd internal migrations *.go); [ -z "$$unformatted" ] || { echo "gofmt these: $$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l cmd internal migrations *.go); \
+		[ -z "$$unformatted" ] || { echo "gofmt these: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
@@ -57,8 +58,8 @@ check: ## what a pull request must pass: format, vet, staticcheck, tidy, generat
 	$(GO) test -short ./...
 
 .PHONY: bench
-bench: ## ratios to a bare server and to pgbench, into ./bin (BENCHFLAGS='-rounds 3 -keys 100000 -only verify'; 8 minutes)
-	@$(GO) run ./internal/bench $(BENCHFLAGS)
+bench: ## ratios to a bare server and to pgbench, in 8 minutes (BENCHFLAGS='-rounds 3 -only verify')
+	@$(GO) run ./cmd/bench $(BENCHFLAGS)
 
 .PHONY: generate
 generate: ## copy openapi.yaml to where the server embeds it, and as JSON
@@ -89,4 +90,5 @@ migrate-create: ## create the next pair of empty migration files (NAME=add_team_
 ##@ Other
 .PHONY: help
 help: ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
