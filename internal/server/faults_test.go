@@ -136,7 +136,7 @@ func TestFaults_changesOutliveTheirClients(t *testing.T) {
 
 func TestFaults_callsHaveADeadline(t *testing.T) {
 	t.Parallel()
-	stuck := faultstore.New(memory.New(), func(string) error { return faultstore.Block })
+	stuck := faultstore.New(memory.New(), func(string) error { return faultstore.ErrBlock })
 	api := startServer(t, stuck, registry.Options{}, Config{CallTimeout: 20 * time.Millisecond})
 	api.get("/v1/tenants/by-slug/globex").wantProblem("unavailable")
 	api.post("/v1/tenants", object{"slug": "globex", "name": "Globex"}).wantProblem("unavailable")

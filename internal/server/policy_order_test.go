@@ -124,7 +124,7 @@ func TestPolicy_failsClosedIfTheTenantIsUnknown(t *testing.T) {
 // The look-up of the caller's tenant has the deadline of the call.
 func TestPolicy_hasTheDeadlineOfTheCall(t *testing.T) {
 	t.Parallel()
-	stuck := faultstore.New(memory.New(), faultstore.On("GetTenantByKeycloakOrg", faultstore.Block))
+	stuck := faultstore.New(memory.New(), faultstore.On("GetTenantByKeycloakOrg", faultstore.ErrBlock))
 	server, who := guarded(&client{t: t, store: stuck, clock: &clock{at: start}}, Config{
 		CallTimeout: 20 * time.Millisecond,
 	})

@@ -49,7 +49,7 @@ func fromContainer(ctx context.Context, image string) (*server, error) {
 		return nil, err
 	}
 	if !engine.Config().RyukDisabled {
-		// lint:ignore SA1019 the library offers no other name for the image it is about to use
+		//lint:ignore SA1019 the library offers no other name for the image it is about to use
 		if err := ensureImage(ctx, engine.Client(), testcontainers.ReaperDefaultImage); err != nil {
 			return nil, fmt.Errorf("%w (TESTCONTAINERS_RYUK_DISABLED=true does without it)", err)
 		}

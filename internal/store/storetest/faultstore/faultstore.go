@@ -15,10 +15,10 @@ import (
 
 // What a fault may return beside an error of its own.
 var (
-	// Block makes the call wait until its context ends, and return the context's error.
-	Block = errors.New("faultstore: block until the context ends")
-	// Rerun, of the call "Tx", makes the transaction run twice: its first run is rolled back, as after a deadlock.
-	Rerun = errors.New("faultstore: run the transaction again")
+	// ErrBlock makes the call wait until its context ends, and return the context's error.
+	ErrBlock = errors.New("faultstore: block until the context ends")
+	// ErrRerun, of the call "Tx", makes the transaction run twice: its first run is rolled back, as after a deadlock.
+	ErrRerun = errors.New("faultstore: run the transaction again")
 )
 
 // Option is what else happens to calls.
@@ -62,7 +62,7 @@ type hooks struct {
 // ask asks whether a call fails.
 func (h *hooks) ask(ctx context.Context, name string) error {
 	err := h.before(name)
-	if errors.Is(err, Block) {
+	if errors.Is(err, ErrBlock) {
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -103,7 +103,7 @@ func (s *store) Ping(ctx context.Context) (registry.StoreStatus, error) {
 
 func (s *store) Tx(ctx context.Context, fn func(registry.Tx) error) error {
 	err := s.h.ask(ctx, "Tx")
-	if errors.Is(err, Rerun) {
+	if errors.Is(err, ErrRerun) {
 		if err := s.rollback(ctx, fn); err != nil {
 			return err
 		}
@@ -124,9 +124,9 @@ func (s *store) rollback(ctx context.Context, fn func(registry.Tx) error) error 
 		if err := fn(s.decorate(tx)); err != nil {
 			return err
 		}
-		return Rerun
+		return ErrRerun
 	})
-	if errors.Is(err, Rerun) {
+	if errors.Is(err, ErrRerun) {
 		return nil
 	}
 	return err

@@ -149,7 +149,7 @@ func TestRerun(t *testing.T) {
 		_ = calls.fault(call)
 		switch call {
 		case "Tx":
-			return faultstore.Rerun
+			return faultstore.ErrRerun
 		case "Rerun": // the first run was rolled back, and its locks are free
 			return inner.Tx(
 				t.Context(), func(tx registry.Tx) error { return tx.InsertTenant(t.Context(), tenant("rival")) },
@@ -185,7 +185,7 @@ func TestRerun(t *testing.T) {
 
 func TestBlock(t *testing.T) {
 	t.Parallel()
-	store := faultstore.New(memory.New(), func(string) error { return faultstore.Block })
+	store := faultstore.New(memory.New(), func(string) error { return faultstore.ErrBlock })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	if _, err := store.GetTenant(ctx, uuid.Nil); !errors.Is(err, context.DeadlineExceeded) {
