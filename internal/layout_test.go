@@ -29,7 +29,8 @@ var mayImport = map[string][]string{
 	"internal/docs":       {},
 	"internal/config":     {},
 	"internal/telemetry":  {},
-	"internal/migrate":    {},
+	"internal/pghosts":    {},
+	"internal/migrate":    {"internal/pghosts"},
 	"internal/auth":       {},
 	"internal/audit":      {"internal/timestamp"},
 	"internal/registry":   {"internal/apikey", "internal/audit", "internal/timestamp", "internal/violation"},
@@ -38,9 +39,11 @@ var mayImport = map[string][]string{
 		"internal/apikey", "internal/audit", "internal/auth", "internal/docs", "internal/registry",
 		"internal/server/web", "internal/timestamp", "internal/violation",
 	},
-	"internal/store/memory":   {"internal/apikey", "internal/audit", "internal/registry", "internal/timestamp"},
-	"internal/store/cache":    {"internal/apikey", "internal/registry"},
-	"internal/store/postgres": {"internal/apikey", "internal/audit", "internal/registry", "internal/timestamp"},
+	"internal/store/memory": {"internal/apikey", "internal/audit", "internal/registry", "internal/timestamp"},
+	"internal/store/cache":  {"internal/apikey", "internal/registry"},
+	"internal/store/postgres": {
+		"internal/apikey", "internal/audit", "internal/pghosts", "internal/registry", "internal/timestamp",
+	},
 
 	"cmd/migrate": {"internal/migrate", "migrations"},
 	"cmd/server": {
@@ -76,7 +79,9 @@ var onlyIn = map[string][]string{
 		"internal/audit", "internal/registry", "internal/server", "internal/server/web", "internal/store/cache",
 		"internal/store/memory", "internal/store/postgres", "internal/telemetry", "cmd/server", "cmd/bench",
 	},
-	"github.com/jackc/pgx/v5": {"internal/store/postgres", "internal/migrate", "internal/telemetry", "cmd/bench"},
+	"github.com/jackc/pgx/v5": {
+		"internal/store/postgres", "internal/migrate", "internal/pghosts", "internal/telemetry", "cmd/bench",
+	},
 	"github.com/maypok86/otter/v2": {
 		"internal/auth", "internal/registry", "internal/server/web", "internal/store/cache",
 	},

@@ -119,9 +119,10 @@ CREATE TABLE api_keys (
     scopes        text[] COLLATE "C" NOT NULL,
     prefix        text NOT NULL,
     hash          bytea NOT NULL,
-    -- Of the secret before the last rotation, which is good until previous_ends_at.
+    -- Of the secret before the last rotation, which is good until previous_ends_at unless it was ended at once.
     previous_hash    bytea,
     previous_ends_at timestamptz,
+    previous_ended   boolean NOT NULL,
     previous_used_at timestamptz,
     rotated_at       timestamptz,
     expires_at    timestamptz,
@@ -232,7 +233,7 @@ CREATE INDEX audit_log_target ON audit_log (target_id, pos);
 CREATE INDEX audit_log_failure ON audit_log (pos) WHERE is_failure;
 CREATE INDEX audit_log_correlation ON audit_log (correlation_id, pos);
 
--- Nobody, the owner included, changes what was written. The one thing let through is the foreign key becoming NULL.
+-- No role, the owner included, changes what was written. The one thing let through is the foreign key becoming NULL.
 CREATE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND OLD.tenant_id IS NOT NULL AND NEW.tenant_id IS NULL THEN

@@ -188,9 +188,10 @@ func seed(t *testing.T, conn *pgx.Conn) {
 				created_at, updated_at)
 			VALUES ($1, $1, 'certifai', 'request', now(), '{}', '{}', $1, now(), now())`, tenant.id)
 		exec(t, conn, `
-			INSERT INTO api_keys (id, tenant_id, name, environment, scopes, prefix, hash, disabled, version, created_by,
+			INSERT INTO api_keys (id, tenant_id, name, environment, scopes, prefix, hash, previous_ended, disabled,
+				version, created_by,
 				created_at, updated_at)
-			VALUES ($1, $1, 'ci', 'live', '{}', 'bp_live_abcd', sha256($2), false, 1, 'u1', now(), now())`,
+			VALUES ($1, $1, 'ci', 'live', '{}', 'bp_live_abcd', sha256($2), false, false, 1, 'u1', now(), now())`,
 			tenant.id, []byte(tenant.slug))
 		exec(t, conn, `
 			INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, action, area, crud, is_failure, is_anonymous,

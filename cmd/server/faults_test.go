@@ -183,8 +183,8 @@ func TestPoolExhausted(t *testing.T) {
 			if took := time.Since(start); took > deadline {
 				t.Errorf("the others waited %s", took)
 			}
-			if n := sessions(t, conn); n > tc.conns+1 {
-				t.Errorf("there are %d sessions, of %d and the one of /readyz", n, tc.conns)
+			if n := sessions(t, conn); n > tc.conns+2 {
+				t.Errorf("there are %d sessions, of %d and the two of /readyz", n, tc.conns)
 			}
 			release()
 			if answer := <-hanging; answer.status != http.StatusOK && unavailable(answer.reply, answer.err) != nil {

@@ -12,6 +12,8 @@ import (
 	pgxdriver "github.com/golang-migrate/migrate/v4/database/pgx/v5"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/breakpilot/tenant-registry/internal/pghosts"
 )
 
 const (
@@ -47,7 +49,8 @@ func (s Schema) connect(ctx context.Context) (*session, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
-	if config.ValidateConnect == nil {
+	hosts := pghosts.Follow(config, s.DSN, pgconn.ValidateConnectTargetSessionAttrsReadWrite)
+	if config.ValidateConnect == nil { // a single host, or one that target_session_attrs=any would take
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	// The wait that golang-migrate begins at once, when it opens, has no other bound than lock_timeout.
@@ -56,6 +59,7 @@ func (s Schema) connect(ctx context.Context) (*session, error) {
 	if sess.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
 		return nil, connectError(ctx, config, err)
 	}
+	hosts.Sort(config) // for golang-migrate's connection
 	if err := sess.identify(ctx); err != nil {
 		sess.close()
 		return nil, err

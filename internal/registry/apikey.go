@@ -24,6 +24,7 @@ type APIKey struct {
 	// none.
 	PreviousHash   apikey.Hash
 	PreviousEndsAt *time.Time
+	PreviousEnded  bool       // it was ended at once, whatever the clock says
 	PreviousUsedAt *time.Time // about when that secret was last good for something
 	RotatedAt      *time.Time
 	ExpiresAt      *time.Time

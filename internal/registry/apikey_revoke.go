@@ -36,6 +36,7 @@ func (s *Service) RevokeAPIKey(ctx context.Context, by Caller, id uuid.UUID, rea
 }
 
 func (k APIKey) revoked(by, reason string, now time.Time) APIKey {
+	now = later(now, k.UpdatedAt)
 	k.RevokedAt, k.RevokedBy, k.RevokeReason, k.UpdatedAt = &now, by, reason, now
 	k.Version++
 	return k
@@ -83,7 +84,8 @@ func (k APIKey) selfRevoked(hash apikey.Hash, now time.Time) (APIKey, Secret) {
 	case hash == k.Hash:
 		return k.revoked(revokedBySelf, "", now), CurrentSecret
 	case hash == k.PreviousHash && k.core().previousValid(now):
-		k.PreviousEndsAt, k.UpdatedAt = &now, now
+		now = later(now, k.UpdatedAt)
+		k.PreviousEndsAt, k.PreviousEnded, k.UpdatedAt = &now, true, now
 		k.Version++
 		return k, PreviousSecret
 	}

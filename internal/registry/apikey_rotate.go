@@ -50,9 +50,12 @@ func (s *Service) RotateAPIKey(
 }
 
 func (k APIKey) rotated(text string, overlap time.Duration, now time.Time) APIKey {
-	if overlap == 0 || !k.core().previousValid(now) {
+	replaces := overlap == 0 || !k.core().previousValid(now)
+	now = later(now, k.UpdatedAt)
+	if replaces {
 		ends := now.Add(overlap)
-		k.PreviousHash, k.PreviousEndsAt, k.PreviousUsedAt = k.Hash, &ends, k.currentUsedAt()
+		k.PreviousHash, k.PreviousEndsAt, k.PreviousEnded = k.Hash, &ends, overlap == 0
+		k.PreviousUsedAt = k.currentUsedAt()
 	}
 	k.Hash, k.Prefix, k.RotatedAt, k.UpdatedAt = apikey.Sum(text), apikey.Prefix(text), &now, now
 	k.Version++

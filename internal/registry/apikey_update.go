@@ -64,7 +64,7 @@ func (s *Service) UpdateAPIKey(ctx context.Context, by Caller, id uuid.UUID, p A
 		if reflect.DeepEqual(before.members(), after.members()) {
 			return unchanged(before)
 		}
-		after.UpdatedAt = now
+		after.UpdatedAt = later(now, before.UpdatedAt)
 		after.Version++
 		if err := tx.UpdateAPIKey(ctx, after); err != nil {
 			return nil, err

@@ -97,7 +97,7 @@ func (s *Service) record(
 	if found != nil {
 		return Result[[]audit.Event]{}, invalidMembers(found...)
 	}
-	r := newAppendRequest(len(events), by.idempotencyRecord(events), pointer)
+	r := newAppendRequest(ctx, len(events), by.idempotencyRecord(events), pointer)
 	for _, e := range events {
 		r.add(s.reported(e, by))
 	}
@@ -130,7 +130,7 @@ func (s *Service) reported(e audit.Event, by Caller) audit.Event {
 
 // appendOwnEvent appends an event of this service that belongs to no change.
 func (s *Service) appendOwnEvent(ctx context.Context, e audit.Event) error {
-	r := newAppendRequest(1, audit.IdempotencyRecord{}, func(int) string { return "" })
+	r := newAppendRequest(ctx, 1, audit.IdempotencyRecord{}, func(int) string { return "" })
 	r.add(e)
 	err := s.appender.append(ctx, s.store, r)
 	if err == nil {

@@ -20,10 +20,13 @@ const (
 	batchTimeout = 10 * time.Second
 )
 
+var errCallerGone = fmt.Errorf("%w: the caller no longer waited for the events to be appended", ErrUnavailable)
+
 // appendRequest is one request to append.
 type appendRequest struct {
-	events  []audit.Event  // complete but for their places
-	sealed  []audit.Sealed // of each
+	ctx     context.Context // of its caller
+	events  []audit.Event   // complete but for their places
+	sealed  []audit.Sealed  // of each
 	pointer func(int) string
 	record  audit.IdempotencyRecord
 	done    chan struct{} // closed when what follows is settled
@@ -34,10 +37,12 @@ type appendRequest struct {
 	err      error
 }
 
-func newAppendRequest(count int, record audit.IdempotencyRecord, pointer func(int) string) *appendRequest {
+func newAppendRequest(
+	ctx context.Context, count int, record audit.IdempotencyRecord, pointer func(int) string,
+) *appendRequest {
 	return &appendRequest{
-		events: make([]audit.Event, 0, count), sealed: make([]audit.Sealed, 0, count), pointer: pointer, record: record,
-		done: make(chan struct{}),
+		ctx: ctx, events: make([]audit.Event, 0, count), sealed: make([]audit.Sealed, 0, count), pointer: pointer,
+		record: record, done: make(chan struct{}),
 	}
 }
 
@@ -58,16 +63,12 @@ type appender struct {
 	active bool // a batch is being committed; the queue is looked at afterwards
 }
 
-// append returns when the request's events are committed or refused. A request that would hold up the others, or that
-// may have failed their transaction, is tried again in a transaction of its own.
+// append returns when the request's events are committed or refused, or when ctx ends: then they are committed later,
+// or not at all. A request that would hold up the others, or that may have failed their transaction, is tried again in
+// a transaction of its own.
 func (a *appender) append(ctx context.Context, store Store, r *appendRequest) error {
-	a.mu.Lock()
-	a.queue = append(a.queue, r)
-	leads := !a.active
-	a.active = true
-	a.mu.Unlock()
-	if leads {
-		a.commitNext(ctx, store)
+	if batch := a.add(r); batch != nil {
+		go a.commit(store, batch)
 	}
 	select {
 	case <-r.done:
@@ -80,10 +81,37 @@ func (a *appender) append(ctx context.Context, store Store, r *appendRequest) er
 	return r.commitAlone(ctx, store)
 }
 
-// commitNext commits a batch of the queue. A goroutine goes on with what was queued meanwhile, so that the leader is
-// answered now.
-func (a *appender) commitNext(ctx context.Context, store Store) {
+// add queues a request. If no batch is being committed, it returns the one to commit.
+func (a *appender) add(r *appendRequest) []*appendRequest {
 	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.queue = append(a.queue, r)
+	if a.active {
+		return nil
+	}
+	return a.take()
+}
+
+// commit commits a batch, and then what was queued meanwhile, until there is no more. No caller runs it, so that each
+// is answered within its own time.
+func (a *appender) commit(store Store, batch []*appendRequest) {
+	for batch != nil {
+		commitTogether(store, batch)
+		batch = a.next()
+	}
+}
+
+func (a *appender) next() []*appendRequest {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.take()
+}
+
+// take takes a batch from the queue; nil if that is empty. It needs the lock.
+func (a *appender) take() []*appendRequest {
+	if a.active = len(a.queue) > 0; !a.active {
+		return nil
+	}
 	count, events := 0, 0
 	for count < len(a.queue) && (count == 0 || events+len(a.queue[count].events) <= maxBatch) {
 		events += len(a.queue[count].events)
@@ -91,22 +119,16 @@ func (a *appender) commitNext(ctx context.Context, store Store) {
 	}
 	batch := slices.Clone(a.queue[:count])
 	a.queue = slices.Delete(a.queue, 0, count)
-	a.mu.Unlock()
-	commitTogether(ctx, store, batch)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.active = len(a.queue) > 0; a.active {
-		go a.commitNext(context.WithoutCancel(ctx), store)
-	}
+	return batch
 }
 
 // commitTogether settles all requests of a batch. If their transaction fails by anything but an unavailable store, each
 // request is committed alone, so that only the one that caused the failure fails.
-func commitTogether(ctx context.Context, store Store, batch []*appendRequest) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout)
+func commitTogether(store Store, batch []*appendRequest) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), batchTimeout)
 	defer cancel()
 	err := recoverToError(func() error {
-		return store.Tx(ctx, func(tx Tx) error {
+		return txOrConfirm(ctx, store, func(tx Tx) error {
 			locked, err := tx.LockTenantsShared(ctx, tenantsOf(batch), true)
 			if err != nil {
 				return err
@@ -136,7 +158,7 @@ func recoverToError(fn func() error) (err error) {
 // commitAlone waits for a transaction that has the tenant locked, which a batch does not.
 func (r *appendRequest) commitAlone(ctx context.Context, store Store) error {
 	commit := func() error {
-		return store.Tx(ctx, func(tx Tx) error {
+		return txOrConfirm(ctx, store, func(tx Tx) error {
 			if r.record != (audit.IdempotencyRecord{}) {
 				if _, err := tx.ReserveIdempotencyKey(ctx, r.record.Key); err != nil {
 					return err
@@ -174,7 +196,8 @@ func tenantsOf(batch []*appendRequest) []uuid.UUID {
 }
 
 // appendAll takes the audit lock and settles each request: its events' places, a replay, or a refusal. locked has the
-// tenants that exist, true for those that this transaction keeps from being deleted.
+// tenants that exist, true for those that this transaction keeps from being deleted. errNothingWritten if no event got
+// a place.
 func appendAll(ctx context.Context, tx Tx, batch []*appendRequest, locked map[uuid.UUID]bool) error {
 	groups, keys, count := tenantsOf(batch), []audit.Digest{}, 0
 	for _, r := range batch {
@@ -190,6 +213,10 @@ func appendAll(ctx context.Context, tx Tx, batch []*appendRequest, locked map[uu
 	}
 	placed := make([]audit.Event, 0, count)
 	for _, r := range batch {
+		if r.ctx.Err() != nil {
+			r.err = errCallerGone
+			continue
+		}
 		if r.settled(heads.Earlier[r.record.Key], locked) {
 			continue
 		}
@@ -205,7 +232,7 @@ func appendAll(ctx context.Context, tx Tx, batch []*appendRequest, locked map[uu
 		placed = append(placed, r.written...)
 	}
 	if len(placed) == 0 {
-		return nil
+		return errNothingWritten
 	}
 	return tx.InsertAuditEvents(ctx, placed)
 }

@@ -32,6 +32,9 @@ func (s *Service) chainHead(ctx context.Context, by Caller, group *uuid.UUID) (a
 	if err == nil && head.Seq == 0 {
 		err = s.knownGroup(ctx, id)
 	}
+	if err == nil { // what is signed, exported or compared later must be in every later primary
+		err = s.store.ConfirmReads(ctx)
+	}
 	if err != nil {
 		return audit.ChainHead{}, err
 	}

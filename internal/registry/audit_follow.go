@@ -172,6 +172,11 @@ func (s *Service) Follow(ctx context.Context, by Caller, q AuditQuery, wait time
 	if err != nil {
 		return Page[audit.Event]{}, err
 	}
+	confirming, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.callTimeout)
+	defer cancel()
+	if err := s.confirmFollowed(confirming, q); err != nil {
+		return Page[audit.Event]{}, err
+	}
 	s.security.LogRead(by, q.GroupID)
 	return page.Page, nil
 }

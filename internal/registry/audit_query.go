@@ -168,8 +168,20 @@ func (s *Service) Audit(ctx context.Context, by Caller, q AuditQuery) (Page[audi
 	if err != nil {
 		return Page[audit.Event]{}, err
 	}
+	if err := s.confirmFollowed(ctx, q); err != nil {
+		return Page[audit.Event]{}, err
+	}
 	s.security.LogRead(by, q.GroupID)
 	return page.Page, nil
+}
+
+// confirmFollowed confirms a page in ascending order: who follows the log must not see an event, or continue after a
+// position, that a later primary does not have.
+func (s *Service) confirmFollowed(ctx context.Context, q AuditQuery) error {
+	if !q.Ascending {
+		return nil
+	}
+	return s.store.ConfirmReads(ctx)
 }
 
 // auditPage is one page of the log.

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -45,7 +46,7 @@ func change[T any](
 ) (Result[T], error) {
 	var result Result[T]
 	var groups []audit.Event
-	err := s.store.Tx(ctx, func(tx Tx) error {
+	err := txOrConfirm(ctx, s.store, func(tx Tx) error {
 		now := s.clock()
 		invalidating := &invalidationRecorder{Tx: tx}
 		done, err := fn(invalidating, now)
@@ -56,11 +57,11 @@ func change[T any](
 			Value: done.value, Replayed: done.replayed, Unchanged: !done.replayed && len(done.events) == 0,
 		}
 		groups = done.events
-		if err := invalidating.publish(ctx); err != nil {
-			return err
+		if len(done.events) == 0 && invalidating.recorded.Empty() {
+			return errNothingWritten
 		}
-		if len(done.events) == 0 {
-			return nil
+		if err := invalidating.publish(ctx); err != nil || len(done.events) == 0 {
+			return err
 		}
 		return s.appendOwn(ctx, tx, by, now, done.events)
 	})
@@ -71,6 +72,28 @@ func change[T any](
 		s.follower.wake(e.GroupID)
 	}
 	return result, nil
+}
+
+// errNothingWritten is what a transaction returns that found nothing to do.
+var errNothingWritten = errors.New("nothing was written")
+
+// txOrConfirm runs a transaction. If it wrote nothing, its answer reports an earlier change, which may be one that no
+// standby has confirmed: it is rolled back, and everything before it confirmed.
+func txOrConfirm(ctx context.Context, store Store, fn func(tx Tx) error) error {
+	err := store.Tx(ctx, fn)
+	if errors.Is(err, errNothingWritten) {
+		err = store.Confirm(ctx)
+	}
+	return err
+}
+
+// later is the time of a change of a row that was changed last at stored: a row's times never go backwards, although
+// the clocks of the replicas differ.
+func later(now, stored time.Time) time.Time {
+	if now.Before(stored) {
+		return stored
+	}
+	return now
 }
 
 // appendOwn completes events of this service and appends them. It is the last step of a transaction.

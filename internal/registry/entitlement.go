@@ -74,13 +74,13 @@ const (
 
 var stateOrder = []EntitlementState{StateActive, StateTrialing, StateScheduled, StateExpired, StateRevoked}
 
-// StateAt is the state at an instant: it begins at StartsAt and has ended at EndsAt. What was revoked is revoked at
-// once, also on a machine whose clock is behind that of the one that wrote RevokedAt.
+// StateAt is the state at an instant: it begins at StartsAt and has ended at EndsAt. What began when it was created has
+// begun, and what was revoked is revoked, also on a machine whose clock is behind that of the one that wrote it.
 func (e Entitlement) StateAt(now time.Time) EntitlementState {
 	switch {
 	case e.RevokedAt != nil:
 		return StateRevoked
-	case now.Before(e.StartsAt):
+	case now.Before(e.StartsAt) && e.StartsAt.After(e.CreatedAt):
 		return StateScheduled
 	case e.EndsAt != nil && !now.Before(*e.EndsAt):
 		return StateExpired

@@ -166,6 +166,9 @@ func (s *rerunStore) Tx(_ context.Context, fn func(Tx) error) (err error) {
 	return err
 }
 
+// Confirm implements Store.
+func (*rerunStore) Confirm(context.Context) error { return nil }
+
 // change publishes what its writes invalidate after the last of them and before the audit lock, which all changes
 // share; nothing if nothing is invalidated.
 func TestChange_publishesBeforeTheAuditLock(t *testing.T) {

@@ -61,7 +61,7 @@ func New(store Store, o Options) *Service {
 	return s
 }
 
-// Ping reports what the store is, and fails unless it can be read and written.
+// Ping reports what the store is, and fails unless it can be read.
 func (s *Service) Ping(ctx context.Context) (StoreStatus, error) { return s.store.Ping(ctx) }
 
 // clock is the time as both stores can hold it: UTC, in whole microseconds.

@@ -21,10 +21,16 @@ type Store interface {
 	// error, which Tx returns, or panics. Others see nothing before the commit. fn may run more than once, so it must
 	// not use what an earlier run did. After a write of fn failed the transaction is doomed: every later call fails,
 	// and so does Tx, even if fn returns nil. The commit is never repeated: if its outcome is unknown, Tx returns
-	// ErrUnavailable.
+	// ErrUnavailable. Others see what was committed when it is confirmed, and not before, but after a crash.
 	Tx(ctx context.Context, fn func(Tx) error) error
-	// Ping reports what the store is, and fails unless it can be read *and* written now; an UnreadyError says why it
-	// must not be used although it answers.
+	// Confirm returns when everything that was committed before the call is as safe as a commit that has been answered:
+	// every standby that commits wait for has it. ErrUnavailable if that cannot be said in time.
+	Confirm(ctx context.Context) error
+	// ConfirmReads does the same for what was read before the call, at less cost: a row that is visible is confirmed,
+	// except after a crash, so it confirms after each start of the store or its server.
+	ConfirmReads(ctx context.Context) error
+	// Ping reports what the store is, and fails unless it can be read now and what it reads is current; an UnreadyError
+	// says why it must not be used although it answers. It waits for no write.
 	Ping(ctx context.Context) (StoreStatus, error)
 }
 
@@ -32,6 +38,8 @@ type Store interface {
 type StoreStatus struct {
 	Store         string // "memory" or "postgres"
 	SchemaVersion uint   // 0 where there is no schema
+	// WritesUnavailable is why changes could not be committed within the last second; empty if they could.
+	WritesUnavailable string
 }
 
 // Reader is everything that can be read. On a Store it sees what was committed; on a Tx also what that transaction

@@ -58,6 +58,7 @@ func (s *Service) transitionTenant(
 			return nil, invalidTransition(before.Status, step.to)
 		}
 		after := before
+		now = later(now, before.UpdatedAt)
 		after.Status, after.Version, after.UpdatedAt = step.to, before.Version+1, now
 		switch step.to {
 		case StatusActive:

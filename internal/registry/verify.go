@@ -69,8 +69,8 @@ type KeyCore struct {
 	Disabled       bool
 	ExpiresAt      *time.Time
 	PreviousEndsAt *time.Time
+	PreviousEnded  bool
 	RevokedAt      *time.Time
-	UpdatedAt      time.Time
 }
 
 // KeyTerms is what many keys have alike.
@@ -95,14 +95,15 @@ func (k APIKey) core() KeyCore {
 	return KeyCore{
 		ID: k.ID, KeyTerms: &KeyTerms{Environment: k.Environment, Product: k.Product, Scopes: k.Scopes},
 		Disabled:  k.Disabled,
-		ExpiresAt: k.ExpiresAt, PreviousEndsAt: k.PreviousEndsAt, RevokedAt: k.RevokedAt, UpdatedAt: k.UpdatedAt,
+		ExpiresAt: k.ExpiresAt, PreviousEndsAt: k.PreviousEndsAt, PreviousEnded: k.PreviousEnded,
+		RevokedAt: k.RevokedAt,
 	}
 }
 
-// previousValid reports whether the previous secret is valid. A record is never judged by a time before its last
-// change: a secret that was ended at once has ended for a machine whose clock is behind, too.
+// previousValid reports whether the previous secret is valid. One that was ended at once is compared with no clock: it
+// has ended for a machine whose clock is behind, too.
 func (k KeyCore) previousValid(now time.Time) bool {
-	return k.PreviousEndsAt != nil && now.Before(*k.PreviousEndsAt) && k.UpdatedAt.Before(*k.PreviousEndsAt)
+	return k.PreviousEndsAt != nil && !k.PreviousEnded && now.Before(*k.PreviousEndsAt)
 }
 
 // Verdict is the answer to a VerifyQuery. For Malformed and KeyNotFound everything but Code and MaxAgeSeconds is unset.

@@ -207,11 +207,7 @@ func TestDecide_previousSecretExpires(t *testing.T) {
 			func(q *question) { previous(-1)(q); q.facts.Previous = false }, Valid, CurrentSecret,
 		},
 		"ended at once, by a clock ahead": {
-			func(q *question) { previous(time.Minute)(q); q.facts.Key.UpdatedAt = *in(time.Minute) }, KeyExpired,
-			PreviousSecret,
-		},
-		"good until later, by such a one": {
-			func(q *question) { previous(time.Hour)(q); q.facts.Key.UpdatedAt = *in(time.Minute) }, Valid,
+			func(q *question) { previous(time.Minute)(q); q.facts.Key.PreviousEnded = true }, KeyExpired,
 			PreviousSecret,
 		},
 		"revoked": {

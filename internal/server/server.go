@@ -48,6 +48,7 @@ type Server struct {
 	callTimeout    time.Duration
 	selfRevokePace time.Duration
 	draining       atomic.Bool
+	readiness      atomic.Pointer[readiness] // what /readyz answered last
 	handler        http.Handler
 }
 

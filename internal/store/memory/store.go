@@ -38,6 +38,12 @@ func (s *Store) Ping(ctx context.Context) (registry.StoreStatus, error) {
 	return registry.StoreStatus{Store: "memory"}, nil
 }
 
+// Confirm fails only if ctx has ended: a commit waits for no other machine.
+func (s *Store) Confirm(ctx context.Context) error { return ctx.Err() }
+
+// ConfirmReads fails only if ctx has ended.
+func (s *Store) ConfirmReads(ctx context.Context) error { return ctx.Err() }
+
 // Tx runs fn one time, in one transaction. It is rolled back too if fn panics, or if ctx has ended by the end of fn.
 func (s *Store) Tx(ctx context.Context, fn func(registry.Tx) error) error {
 	if err := ctx.Err(); err != nil {

@@ -14,8 +14,8 @@ import (
 
 const keyColumns = `
 	k.id, k.tenant_id, k.name, k.environment, coalesce(k.product_key, ''), k.scopes, k.prefix, k.hash,
-	k.previous_hash, k.previous_ends_at, k.previous_used_at, k.rotated_at, k.expires_at, k.disabled, k.last_used_at,
-		k.version,
+	k.previous_hash, k.previous_ends_at, k.previous_ended, k.previous_used_at, k.rotated_at, k.expires_at, k.disabled,
+	k.last_used_at, k.version,
 	k.created_by, k.created_at, k.updated_at, k.revoked_at, coalesce(k.revoked_by, ''), coalesce(k.revoke_reason, '')`
 
 // keyRow scans the keyColumns.
@@ -28,8 +28,8 @@ func (r *keyRow) targets() []any {
 	k := &r.key
 	return []any{
 		&k.ID, &k.TenantID, &k.Name, &k.Environment, &k.Product, &k.Scopes, &k.Prefix, &r.hash,
-		&r.previous, &k.PreviousEndsAt, &k.PreviousUsedAt, &k.RotatedAt, &k.ExpiresAt, &k.Disabled, &k.LastUsedAt,
-		&k.Version,
+		&r.previous, &k.PreviousEndsAt, &k.PreviousEnded, &k.PreviousUsedAt, &k.RotatedAt, &k.ExpiresAt, &k.Disabled,
+		&k.LastUsedAt, &k.Version,
 		&k.CreatedBy, &k.CreatedAt, &k.UpdatedAt, &k.RevokedAt, &k.RevokedBy, &k.RevokeReason,
 	}
 }
@@ -75,13 +75,15 @@ func (t *tx) InsertAPIKey(ctx context.Context, k registry.APIKey) error {
 	const sql = `
 		INSERT INTO api_keys (id, tenant_id, name, environment, product_key, scopes, prefix, hash,
 			previous_hash, previous_ends_at, previous_used_at, rotated_at, expires_at, disabled, last_used_at, version,
-			created_by, created_at, updated_at, revoked_at, revoked_by, revoke_reason)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`
+			created_by, created_at, updated_at, revoked_at, revoked_by, revoke_reason, previous_ended)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+			$23)`
 	return change(ctx, t, query{"insert API key", sql, []any{
 		k.ID, k.TenantID, k.Name, k.Environment, textOrNull(k.Product), list(k.Scopes), k.Prefix, k.Hash[:],
 		hashOrNull(k.PreviousHash), k.PreviousEndsAt, k.PreviousUsedAt, k.RotatedAt, k.ExpiresAt, k.Disabled,
 		k.LastUsedAt, k.Version,
 		k.CreatedBy, k.CreatedAt, k.UpdatedAt, k.RevokedAt, textOrNull(k.RevokedBy), textOrNull(k.RevokeReason),
+		k.PreviousEnded,
 	}})
 }
 
@@ -91,12 +93,13 @@ func (t *tx) UpdateAPIKey(ctx context.Context, k registry.APIKey) error {
 		UPDATE api_keys SET name = $2, scopes = $3, expires_at = $4, disabled = $5,
 			revoked_at = $6, revoked_by = $7, revoke_reason = $8, updated_at = $9, version = $10,
 			prefix = $11, hash = $12, previous_hash = $13, previous_ends_at = $14, previous_used_at = $15,
-				rotated_at = $16
+				rotated_at = $16, previous_ended = $17
 		WHERE id = $1`
 	return change(ctx, t, query{"update API key", sql, []any{
 		k.ID, k.Name, list(k.Scopes), k.ExpiresAt, k.Disabled,
 		k.RevokedAt, textOrNull(k.RevokedBy), textOrNull(k.RevokeReason), k.UpdatedAt, k.Version,
 		k.Prefix, k.Hash[:], hashOrNull(k.PreviousHash), k.PreviousEndsAt, k.PreviousUsedAt, k.RotatedAt,
+		k.PreviousEnded,
 	}})
 }
 

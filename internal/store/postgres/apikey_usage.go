@@ -5,13 +5,15 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
 // UpdateAPIKeyUsage implements registry.APIKeyWriter. It locks keys without their tenant, and therefore waits for no
 // lock: a key that is locked is skipped, so no order of locks can deadlock with it. It compares with the rows that it
-// locked: others may be newer than the statement's snapshot.
+// locked: others may be newer than the statement's snapshot. Its commit does not hold the audit lock, so it waits for
+// no standby: after a failover times of use may be older than they were.
 func (t *tx) UpdateAPIKeyUsage(ctx context.Context, uses []registry.APIKeyUse) error {
 	const sql = `
 		WITH used AS (
@@ -37,7 +39,9 @@ func (t *tx) UpdateAPIKeyUsage(ctx context.Context, uses []registry.APIKeyUse) e
 		ids[i], hashes[i], times[i] = use.ID, use.Hash[:], use.At
 	}
 	return t.call(ctx, "update API key usage", func(ctx context.Context, on querier) error {
-		_, err := on.Exec(ctx, sql, ids, hashes, times, registry.UsageResolution)
-		return err
+		var b pgx.Batch
+		b.Queue(`SET LOCAL synchronous_commit = local`)
+		b.Queue(sql, ids, hashes, times, registry.UsageResolution)
+		return on.SendBatch(ctx, &b).Close()
 	})
 }

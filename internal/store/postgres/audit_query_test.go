@@ -127,10 +127,10 @@ func TestAPIKeyList_manyKeys(t *testing.T) {
 	admin.run(`INSERT INTO tenants (id, slug, name, status, metadata, version, created_at, updated_at)
 		VALUES ($1, 'tenant', 'n', 'trial', '{}', 1, now(), now())`, tenant)
 	admin.run(`
-		INSERT INTO api_keys (id, tenant_id, name, environment, scopes, prefix, hash, disabled, version, created_by,
-			created_at, updated_at, revoked_at, revoked_by)
+		INSERT INTO api_keys (id, tenant_id, name, environment, scopes, prefix, hash, previous_ended, disabled,
+			version, created_by, created_at, updated_at, revoked_at, revoked_by)
 		SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, $1, 'n', 'live', '{}', 'bp_live_xxxx',
-			sha256(i::text::bytea), false, 1, 'c', now(), now(),
+			sha256(i::text::bytea), false, false, 1, 'c', now(), now(),
 			CASE WHEN i > 5 THEN now() END, CASE WHEN i > 5 THEN 'r' END
 		FROM generate_series(1, $2::int) AS i`, tenant, rows)
 	admin.run(`VACUUM ANALYZE api_keys`)

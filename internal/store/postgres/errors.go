@@ -30,6 +30,7 @@ const (
 	crashShutdown       = "57P02"
 	cannotConnectNow    = "57P03"
 	protocolViolation   = "08P01"
+	diskFull            = "53100"
 )
 
 // unique maps unique constraints to the error that a violation means; that of any other constraint is
@@ -134,9 +135,7 @@ func isLost(err error) bool {
 func isContention(err error) bool { return hasCode(err, serialization, deadlock) }
 
 // isReadOnly reports whether the server takes no writes, on any connection.
-func isReadOnly(err error) bool {
-	return hasCode(err, readOnlyTransaction) || errors.Is(err, errReadOnly)
-}
+func isReadOnly(err error) bool { return hasCode(err, readOnlyTransaction) }
 
 func hasCode(err error, codes ...string) bool {
 	var pgErr *pgconn.PgError

@@ -24,8 +24,8 @@ import (
 // operator may do everything.
 var operator = registry.Caller{Actor: audit.Party{ID: "tester", Type: "user"}, Access: registry.FullAccess}
 
-// open opens a store that is closed when the test ends. Unless cfg says otherwise Ping has time, as the machine may be
-// busy.
+// open opens a store that is closed when the test ends. Each Ping looks at the database. Unless cfg says otherwise Ping
+// has time, as the machine may be busy.
 func open(t *testing.T, cfg postgres.Config) *postgres.Store {
 	t.Helper()
 	cfg.PingTimeout = cmp.Or(cfg.PingTimeout, 10*time.Second)
@@ -34,6 +34,7 @@ func open(t *testing.T, cfg postgres.Config) *postgres.Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
+	store.ProbeAlways()
 	return store
 }
 
@@ -69,6 +70,14 @@ func (db database) run(sql string, args ...any) {
 	db.t.Helper()
 	if _, err := db.Exec(db.t.Context(), sql, args...); err != nil {
 		db.t.Fatal(err)
+	}
+}
+
+// drop drops a role, with what it was granted in this database.
+func (db database) drop(role string) {
+	_, err := db.Exec(context.Background(), `DROP OWNED BY `+role+`; DROP ROLE `+role)
+	if err != nil {
+		db.t.Error(err)
 	}
 }
 

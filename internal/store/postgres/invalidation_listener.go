@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
@@ -42,12 +44,13 @@ var errNotReceived = errors.New("notifications do not arrive")
 // another connection, as the changes are, and arrive in order with them. A connection that sent its own would receive
 // it with the answer, even behind a pooler that drops every later notification.
 type listener struct {
-	listens, sends *pgx.ConnConfig
+	listens, sends *pgxpool.Config
 	to             Invalidator
 	log            *slog.Logger
 	timeout        time.Duration // heartbeatTimeout
 	began          time.Time
-	heartbeat      string // the prefix of this replica's heartbeats, before the nanoseconds since began
+	heartbeat      string       // the prefix of this replica's heartbeats, before the nanoseconds since began
+	forgotten      atomic.Int64 // heartbeats up to this one count no more, since their commit may not be confirmed
 
 	received bool // a heartbeat, since the connections were made
 	warned   bool // since the last heartbeat
@@ -58,23 +61,22 @@ type listener struct {
 // is an error (ErrDSN): while no heartbeat arrives, the lease is not renewed, and one warning in the log names the
 // remedy.
 func (s *Store) Listen(direct string, to Invalidator) error {
-	listens := s.probe.config.Copy()
+	listens, sends := s.config.Copy(), s.config.Copy()
 	if direct != "" {
-		pc, err := poolConfig(Config{DSN: direct, ConnectTimeout: listens.ConnectTimeout})
+		var err error
+		listens, err = poolConfig(Config{DSN: direct, ConnectTimeout: sends.ConnConfig.ConnectTimeout})
 		if err != nil {
 			return err
 		}
-		listens = pc.ConnConfig
 	}
 	for name := range sessionLimits { // it waits without a limit
 		if name != "tcp_user_timeout" {
-			delete(listens.RuntimeParams, name)
+			delete(listens.ConnConfig.RuntimeParams, name)
 		}
 	}
-	listens.RuntimeParams["idle_session_timeout"] = "0"
-	sends := s.probe.config.Copy()
-	for _, cc := range []*pgx.ConnConfig{listens, sends} {
-		cc.RuntimeParams["application_name"] = listenerName
+	listens.ConnConfig.RuntimeParams["idle_session_timeout"] = "0"
+	for _, pc := range []*pgxpool.Config{listens, sends} {
+		pc.ConnConfig.RuntimeParams["application_name"] = listenerName
 	}
 	l := &listener{
 		listens: listens, sends: sends, to: to, log: s.log, timeout: s.heartbeatTimeout, began: time.Now(),
@@ -124,7 +126,7 @@ func (l *listener) warn(ctx context.Context, err error) {
 func (l *listener) session(ctx context.Context) error {
 	receiver, err := connectPlainly(ctx, l.listens)
 	if err != nil {
-		return unreached(l.listens, err)
+		return unreached(l.listens.ConnConfig, err)
 	}
 	defer closeConn(receiver)
 	if err := l.exec(ctx, receiver, "LISTEN "+channel); err != nil {
@@ -133,7 +135,7 @@ func (l *listener) session(ctx context.Context) error {
 	l.to.Flush() // what was published while no connection listened
 	sender, err := connectPlainly(ctx, l.sends)
 	if err != nil {
-		return unreached(l.sends, err)
+		return unreached(l.sends.ConnConfig, err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
@@ -153,8 +155,7 @@ func (l *listener) send(ctx context.Context, sender *pgx.Conn) error {
 	tick := time.NewTicker(heartbeatInterval)
 	defer tick.Stop()
 	for {
-		at := strconv.FormatInt(int64(time.Since(l.began)), 10)
-		if err := l.exec(ctx, sender, "NOTIFY "+channel+", '"+l.heartbeat+at+"'"); err != nil {
+		if err := l.beat(ctx, sender); err != nil {
 			return fmt.Errorf("NOTIFY: %w", err)
 		}
 		select {
@@ -162,6 +163,34 @@ func (l *listener) send(ctx context.Context, sender *pgx.Conn) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// beat commits one heartbeat. A notification alone writes nothing to the log of the database, so that its commit would
+// wait for no standby; the emitted message does. A heartbeat that cannot be committed in time is forgotten before it is
+// cancelled: Postgres delivers it all the same.
+func (l *listener) beat(ctx context.Context, sender *pgx.Conn) error {
+	at := int64(time.Since(l.began))
+	waits, end := context.WithTimeout(ctx, l.timeout)
+	defer end()
+	commits, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(waits, func() {
+		l.forget(at)
+		cancel()
+	})
+	defer stop()
+	notify := "NOTIFY " + channel + ", '" + l.heartbeat + strconv.FormatInt(at, 10) + "'"
+	_, err := sender.Exec(commits, notify+"; "+emitMessage) // one transaction, since it is one text
+	if err != nil {
+		l.forget(at)
+	}
+	return err
+}
+
+func (l *listener) forget(at int64) {
+	for known := l.forgotten.Load(); known < at && !l.forgotten.CompareAndSwap(known, at); {
+		known = l.forgotten.Load()
 	}
 }
 
@@ -195,7 +224,7 @@ func (l *listener) apply(ctx context.Context, payload string) bool {
 	}
 	text, own := strings.CutPrefix(payload, l.heartbeat)
 	at, err := strconv.ParseInt(text, 10, 64)
-	if !own || err != nil {
+	if !own || err != nil || at <= l.forgotten.Load() {
 		return false
 	}
 	l.to.Renew(l.began.Add(time.Duration(at)))
@@ -207,13 +236,13 @@ func (l *listener) apply(ctx context.Context, payload string) bool {
 }
 
 // connectPlainly connects; where a pooler refuses the parameters of the session, without them.
-func connectPlainly(ctx context.Context, cc *pgx.ConnConfig) (*pgx.Conn, error) {
-	conn, err := connectUntraced(ctx, cc)
+func connectPlainly(ctx context.Context, pc *pgxpool.Config) (*pgx.Conn, error) {
+	conn, err := connectUntraced(ctx, pc)
 	if !hasCode(err, protocolViolation) {
 		return conn, err
 	}
-	cc.RuntimeParams = map[string]string{"application_name": listenerName}
-	return connectUntraced(ctx, cc)
+	pc.ConnConfig.RuntimeParams = map[string]string{"application_name": listenerName}
+	return connectUntraced(ctx, pc)
 }
 
 // exec runs a statement without parameters, and gives up the connection if it takes too long.

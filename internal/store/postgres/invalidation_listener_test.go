@@ -295,10 +295,10 @@ func TestPublish_manyKeys(t *testing.T) {
 	must(t, err)
 	listener := connect(t, dsn)
 	listener.run(`
-		INSERT INTO api_keys (id, tenant_id, name, environment, scopes, prefix, hash, disabled, version, created_by,
-			created_at, updated_at)
-		SELECT gen_random_uuid(), $1, 'n', 'live', '{}', 'bp_live_abcd', sha256(n::text::bytea), false, 1, 'tester',
-			now(), now()
+		INSERT INTO api_keys (id, tenant_id, name, environment, scopes, prefix, hash, previous_ended, disabled,
+			version, created_by, created_at, updated_at)
+		SELECT gen_random_uuid(), $1, 'n', 'live', '{}', 'bp_live_abcd', sha256(n::text::bytea), false, false, 1,
+			'tester', now(), now()
 		FROM generate_series(1, 10000) AS n`, tenant.ID)
 	listener.run(`LISTEN tenant_registry`)
 	_, err = r.CancelTenant(t.Context(), operator, tenant.ID)

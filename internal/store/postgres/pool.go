@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -74,6 +75,19 @@ type pool struct {
 	inner                       *pgxpool.Pool
 	mode                        pgx.QueryExecMode // of statements that set none
 	acquireTimeout, callTimeout time.Duration
+	lost                        func() // called when a connection of the pool turned out to be dead
+
+	turns   *turns
+	commits commits
+
+	readOnly, diskFull atomic.Bool // what the server's last answer to a change was
+}
+
+func newPool(inner *pgxpool.Pool, cfg Config) *pool {
+	return &pool{
+		inner: inner, mode: inner.Config().ConnConfig.DefaultQueryExecMode, acquireTimeout: cfg.AcquireTimeout,
+		callTimeout: cfg.CallTimeout, lost: func() {}, turns: newTurns(inner.Config().MaxConns, cfg.CallTimeout),
+	}
 }
 
 // plannedEachTime implements caller. In every mode but the default one all statements are planned each time.
@@ -124,6 +138,7 @@ func (p *pool) again(ctx context.Context, fn func() error) error {
 	err := fn()
 	if isLost(err) && ctx.Err() == nil {
 		p.inner.Reset()
+		p.lost()
 		err = fn()
 	}
 	return err
@@ -139,11 +154,37 @@ func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	return conn, nil
 }
 
-// failure is what the Store returns for an error. A server that has become read-only may do so for every connection, so
-// the pool closes all of its connections.
+// failure is what the Store returns for an error.
 func (p *pool) failure(op string, err error) error {
-	if isReadOnly(err) {
-		p.inner.Reset()
+	switch {
+	case isReadOnly(err):
+		p.observe(true)
+	case hasCode(err, diskFull):
+		p.diskFull.Store(true)
 	}
 	return failure(op, err)
+}
+
+// committed notes that the server committed a change.
+func (p *pool) committed() {
+	p.observe(false)
+	if p.diskFull.Load() {
+		p.diskFull.Store(false)
+	}
+}
+
+// observe notes whether the server takes writes. When that changes the pool closes all connections, one time: where
+// there are several hosts another one may be the primary now, and a session that began read-only stays so.
+func (p *pool) observe(readOnly bool) {
+	if p.readOnly.Load() != readOnly && p.readOnly.Swap(readOnly) != readOnly {
+		p.inner.Reset()
+	}
+}
+
+// refused is why the server refused the last change, although it is not read-only; empty if it did not.
+func (p *pool) refused() string {
+	if p.diskFull.Load() {
+		return refusedDiskFull
+	}
+	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,128 +13,226 @@ import (
 )
 
 const (
-	probeConnects = 10 * time.Second // on all hosts together, in the background
-	probeReads    = time.Second      // after which the connection is given up
+	probeTTL   = 250 * time.Millisecond // for how long an answer is good for further callers
+	probeReads = time.Second            // for one probe
+	writePause = time.Second            // between the beginnings of two writing probes
+	slowWrite  = time.Second            // for one writing probe; then changes are said to be unavailable
+	probeConns = 2                      // one reads, one writes
 )
 
-// errReadOnly marks the answer of a server that takes no writes.
-var errReadOnly = &registry.UnreadyError{
-	Reason: "the database is read-only: point this program at the primary, or make it writable",
+// Why changes are unavailable.
+const (
+	refusedReadOnly = "the database is read-only"
+	refusedDiskFull = "the disk of the database is full"
+	refusedStalled  = "no commit is confirmed: a synchronous standby does not answer"
+)
+
+// errRecovery marks the answer of a server in recovery, whose rows may be older than what was acknowledged.
+var errRecovery = &registry.UnreadyError{
+	Reason: "the database is in recovery, so its rows may be old: point this program at the primary, or promote it",
 }
 
-// probe checks the database over one connection that is used for nothing else. A check that takes longer than a caller
-// waits goes on in the background, so that a connection that is slow to make is available to the next caller.
+// readiness answers Ping. One probe at a time reads, over connections that are used for nothing else, and all who ask
+// meanwhile share its answer. Another one writes in the background, and no one waits for it.
+type readiness struct {
+	pool    *pool // of probeConns connections, which age as those of the store do
+	needs   uint  // version of the schema
+	ttl     time.Duration
+	observe func(readOnly bool) // called with what each probe reads
+	refused func() string       // why changes were refused last; empty: they are not
+	writes  writeProbe
+
+	mu     sync.Mutex
+	latest *probe
+}
+
+// probe is one look at the database.
 type probe struct {
-	config *pgx.ConnConfig
-	needs  uint           // version of the schema
-	fresh  func()         // called when a new connection was made that works, before its answer is returned
-	idle   chan *pgx.Conn // has the connection, or nil for none, while it is not in use
-	life   context.Context
-	end    context.CancelFunc
-}
-
-type probeAnswer struct {
+	done   chan struct{} // closed when what follows is set
+	ended  time.Time
 	status registry.StoreStatus
 	err    error
 }
 
-func newProbe(first *pgx.Conn, config *pgx.ConnConfig, needs uint, fresh func()) *probe {
-	p := &probe{config: config, needs: needs, fresh: fresh, idle: make(chan *pgx.Conn, 1)}
-	p.life, p.end = context.WithCancel(context.Background())
-	p.idle <- first
+// ask returns when there is an answer or ctx ends.
+func (r *readiness) ask(ctx context.Context) (registry.StoreStatus, error) {
+	p := r.current()
+	select {
+	case <-p.done:
+		return p.status, p.err
+	case <-ctx.Done():
+		return registry.StoreStatus{}, failure("ping", ctx.Err())
+	}
+}
+
+// current is the probe under way, the last one if its answer is still good, or a new one.
+func (r *readiness) current() *probe {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := r.latest; p != nil {
+		select {
+		case <-p.done:
+			if time.Since(p.ended) < r.ttl {
+				return p
+			}
+		default:
+			return p
+		}
+	}
+	p := &probe{done: make(chan struct{})}
+	r.latest = p
+	go func() {
+		defer close(p.done)
+		p.status, p.err = r.read()
+		p.ended = time.Now()
+	}()
 	return p
 }
 
-// ask returns when there is an answer or ctx ends.
-func (p *probe) ask(ctx context.Context) (registry.StoreStatus, error) {
-	const op = "ping"
-	answered := make(chan probeAnswer, 1)
-	select {
-	case conn := <-p.idle:
-		go func() {
-			conn, a := p.check(conn)
-			p.idle <- conn
-			answered <- a
-		}()
-	case <-ctx.Done():
-		return registry.StoreStatus{}, failure(op, fmt.Errorf("an earlier one is not answered yet: %w", ctx.Err()))
-	}
-	select {
-	case a := <-answered:
-		return a.status, failure(op, a.err)
-	case <-ctx.Done():
-		return registry.StoreStatus{}, failure(op, ctx.Err())
-	}
+// forget makes the next call look at the database.
+func (r *readiness) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.latest = nil
 }
 
-// check reads the state over the connection given or, if that is nil or broke since it was last used, over a new one,
-// and returns the connection to use next.
-func (p *probe) check(conn *pgx.Conn) (*pgx.Conn, probeAnswer) {
-	for used := conn != nil; ; used = false {
-		if !used {
-			ctx, cancel := context.WithTimeout(p.life, probeConnects)
-			defer cancel()
-			var err error
-			if conn, err = connectUntraced(ctx, p.config); err != nil {
-				return nil, probeAnswer{err: fmt.Errorf("%w: no connection: %w", registry.ErrUnavailable, err)}
-			}
-		}
-		status, err := p.read(conn)
-		if errors.Is(err, errReadOnly) {
-			_ = conn.Close(p.life) // the next one may find another server
-		}
-		if !conn.IsClosed() {
-			if !used {
-				p.fresh()
-			}
-			return conn, probeAnswer{status, err}
-		}
-		if !used || !isLost(err) {
-			return nil, probeAnswer{status, err}
-		}
-	}
-}
-
-func (p *probe) read(conn *pgx.Conn) (registry.StoreStatus, error) {
-	ctx, cancel := context.WithTimeout(p.life, probeReads)
+// read reads whether the database can be used. One that takes no writes loses these connections: the next ones may find
+// another server.
+func (r *readiness) read() (registry.StoreStatus, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), probeReads)
 	defer cancel()
 	status := registry.StoreStatus{Store: "postgres"}
-	var writable bool
-	err := conn.QueryRow(ctx, `SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'`).
-		Scan(&writable)
+	var s serverState
+	err := r.pool.call(ctx, "ping", func(ctx context.Context, on querier) (err error) {
+		s, err = readServerState(ctx, on)
+		return err
+	})
 	if err != nil {
 		return status, err
 	}
-	var version int64
-	var dirty bool
-	err = conn.QueryRow(ctx, `SELECT version, dirty FROM schema_migrations LIMIT 1`).Scan(&version, &dirty)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) && !hasCode(err, undefinedTable) {
-		return status, err
+	if r.observe(s.recovery || s.readOnly); s.recovery || s.readOnly {
+		r.pool.inner.Reset() // a session that began read-only stays so
 	}
-	status.SchemaVersion = uint(max(version, 0))
+	status.SchemaVersion = uint(max(s.version, 0))
 	switch {
-	case !writable:
-		return status, errReadOnly
-	case dirty:
-		return status, &registry.UnreadyError{Reason: fmt.Sprintf(
-			"the migration of the schema to version %d did not end: "+
-				"run the migrations, which report its state and how to fix it",
-			version,
-		)}
-	case status.SchemaVersion < p.needs:
-		return status, &registry.UnreadyError{Reason: fmt.Sprintf(
-			"the schema is at version %d, this program needs %d: run the migrations", version, p.needs)}
+	case s.recovery:
+		return status, fmt.Errorf("postgres: ping: %w: %w", registry.ErrUnavailable, errRecovery)
+	case s.dirty:
+		return status, unready("the migration of the schema to version %d did not end: "+
+			"run the migrations, which report its state and how to fix it", s.version)
+	case status.SchemaVersion < r.needs:
+		return status, unready("the schema is at version %d, this program needs %d: run the migrations",
+			status.SchemaVersion, r.needs)
+	case s.readOnly:
+		status.WritesUnavailable = refusedReadOnly
+	case s.missing != "":
+		status.WritesUnavailable = "the role of this program lacks " + s.missing
+	default:
+		status.WritesUnavailable = r.writes.unavailable(r.refused)
 	}
 	return status, nil
 }
 
-// close waits for what is under way, which ends at once, and closes the connection. No other one is made.
-func (p *probe) close() {
-	p.end()
-	if conn := <-p.idle; conn != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), probeReads)
-		defer cancel()
-		_ = conn.Close(ctx)
+func unready(format string, args ...any) error {
+	return fmt.Errorf("postgres: ping: %w", &registry.UnreadyError{Reason: fmt.Sprintf(format, args...)})
+}
+
+// serverState is what a probe reads.
+type serverState struct {
+	recovery, readOnly bool
+	missing            string // privileges that changes need and the role lacks
+	version            int64  // of the schema; 0 if there is none
+	dirty              bool
+}
+
+func readServerState(ctx context.Context, on querier) (s serverState, err error) {
+	const state = `
+		SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', coalesce((
+			SELECT string_agg(needed.privilege || ' on ' || needed.name, ', ') FROM (VALUES
+				('tenants', 'INSERT'), ('tenants', 'UPDATE'), ('entitlements', 'INSERT'),
+				('catalog_requests', 'INSERT'), ('api_keys', 'INSERT'), ('api_keys', 'UPDATE'),
+				('audit_log', 'INSERT')) AS needed (name, privilege)
+			WHERE NOT has_table_privilege(to_regclass(needed.name), needed.privilege)
+		), '')`
+	const schema = `SELECT version, dirty FROM schema_migrations LIMIT 1`
+	rows, _ := on.Query(ctx, state)
+	if s, err = pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (s serverState, err error) {
+		err = row.Scan(&s.recovery, &s.readOnly, &s.missing)
+		return s, err
+	}); err != nil {
+		return s, err
 	}
-	p.idle <- nil
+	rows, _ = on.Query(ctx, schema)
+	_, err = pgx.ForEachRow(rows, []any{&s.version, &s.dirty}, func() error { return nil })
+	if hasCode(err, undefinedTable) {
+		err = nil
+	}
+	return s, err
+}
+
+// writeProbe knows whether changes can be committed, from commits of its own.
+type writeProbe struct {
+	confirm func(ctx context.Context) error
+
+	mu     sync.Mutex
+	since  time.Time // of the one under way; zero: none is
+	reason string    // why the last one failed; empty: it did not
+}
+
+// run commits at intervals, one after the other, until ctx ends.
+func (w *writeProbe) run(ctx context.Context) {
+	tick := time.NewTicker(writePause)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		w.begin()
+		err := w.confirm(ctx)
+		if ctx.Err() == nil {
+			w.end(err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (w *writeProbe) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.since = time.Now()
+}
+
+func (w *writeProbe) end(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.since, w.reason = time.Time{}, refusal(err)
+}
+
+// unavailable is why changes cannot be committed; empty if they can.
+func (w *writeProbe) unavailable(refused func() string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.since.IsZero() && time.Since(w.since) > slowWrite {
+		return refusedStalled
+	}
+	if w.reason != "" {
+		return w.reason
+	}
+	return refused()
+}
+
+// refusal is why a server commits nothing, in words that name no host and nothing of a statement; empty without an
+// error.
+func refusal(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case isReadOnly(err):
+		return refusedReadOnly
+	case hasCode(err, diskFull):
+		return refusedDiskFull
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return refusedStalled
+	}
+	return "changes cannot be committed: see the log of the database"
 }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/breakpilot/tenant-registry/internal/pghosts"
 )
 
 // sessionLimits are what the server holds every session to. Locks give up before statements, statements before
@@ -83,7 +84,18 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 		}
 	}
 	cc.OnPgError = closeOnDemotion(cc.OnPgError)
+	dialSockets(cc)
+	pc.BeforeConnect = followPrimary(cc, cfg.DSN)
 	return pc, nil
+}
+
+// followPrimary makes connections to several hosts follow the primary, and is called before each.
+func followPrimary(cc *pgx.ConnConfig, dsn string) func(context.Context, *pgx.ConnConfig) error {
+	hosts := pghosts.Follow(cc, dsn, pgconn.ValidateConnectTargetSessionAttrsPrimary)
+	return func(_ context.Context, next *pgx.ConnConfig) error {
+		hosts.Sort(next)
+		return nil
+	}
 }
 
 // setsParameter reports whether the DSN, or the environment variables of libpq, set a parameter of the session, be it
@@ -125,27 +137,31 @@ func closeOnDemotion(otherwise pgconn.PgErrorHandler) pgconn.PgErrorHandler {
 // connect makes the first connection. A pooler that refuses session parameters is sent none of ours from now on. If it
 // shares its server connections, a statement prepared on one does not exist on the next, so unless the DSN says
 // otherwise none are prepared.
-func connect(ctx context.Context, cc *pgx.ConnConfig, cfg Config) (*pgx.Conn, error) {
-	conn, err := connectUntraced(ctx, cc)
+func connect(ctx context.Context, pc *pgxpool.Config, cfg Config) (*pgx.Conn, error) {
+	conn, err := connectUntraced(ctx, pc)
 	if !hasCode(err, protocolViolation) {
 		return conn, err
 	}
+	cc := pc.ConnConfig
 	for _, params := range []map[string]string{sessionLimits, sessionSettings} {
 		maps.DeleteFunc(cc.RuntimeParams, func(name, value string) bool { return params[name] == value })
 	}
 	if !strings.Contains(cfg.DSN, "default_query_exec_mode") {
 		cc.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
-	conn, err = connectUntraced(ctx, cc)
+	conn, err = connectUntraced(ctx, pc)
 	if err == nil {
 		cfg.Logger.InfoContext(ctx, "session parameters refused, connected without them")
 	}
 	return conn, err
 }
 
-func connectUntraced(ctx context.Context, cc *pgx.ConnConfig) (*pgx.Conn, error) {
-	cc = cc.Copy()
+func connectUntraced(ctx context.Context, pc *pgxpool.Config) (*pgx.Conn, error) {
+	cc := pc.ConnConfig.Copy()
 	cc.Tracer = nil
+	if err := pc.BeforeConnect(ctx, cc); err != nil {
+		return nil, err
+	}
 	return pgx.ConnectConfig(ctx, cc)
 }
 
@@ -174,16 +190,10 @@ func warnOfMissingLimits(ctx context.Context, conn *pgx.Conn, cfg Config) {
 
 // unreached is one sentence about a database that cannot be reached.
 func unreached(cc *pgx.ConnConfig, err error) error {
-	hosts := []string{net.JoinHostPort(cc.Host, strconv.Itoa(int(cc.Port)))}
-	for _, f := range cc.Fallbacks {
-		if host := net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))); !slices.Contains(hosts, host) {
-			hosts = append(hosts, host)
-		}
-	}
 	why, next := reason(err)
 	return fmt.Errorf(
-		"the database %q at %s cannot be reached as user %q (%s): %s", cc.Database, strings.Join(hosts, ", "), cc.User,
-		why, next,
+		"the database %q at %s cannot be reached as user %q (%s): %s",
+		cc.Database, strings.Join(pghosts.List(cc), ", "), cc.User, why, next,
 	)
 }
 
@@ -201,8 +211,10 @@ func reason(err error) (why, next string) {
 		}
 		return pgErr.Message, "see the database's log"
 	}
-	if strings.Contains(err.Error(), "read only connection") {
-		return "it takes no writes, which target_session_attrs asks for",
+	text := err.Error()
+	if strings.Contains(text, pgconn.ErrReadOnlyConnection.Error()) ||
+		strings.Contains(text, pgconn.ErrStandbyConnection.Error()) {
+		return "it takes no writes, and the DSN asks for a server that does",
 			"name the primary in the DSN, or promote a standby"
 	}
 	next = "start it, or correct the host and port in the DSN"

@@ -21,6 +21,8 @@ package postgres
 import (
 	"context"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,11 +34,11 @@ import (
 // Config says where the database is and what this program needs of it. Only DSN is required.
 type Config struct {
 	// DSN in either form of libpq. What it sets wins over everything that this package would set: session limits, the
-	// mode of execution, pgx's pool_ settings. Several hosts with target_session_attrs=read-write follow the primary.
+	// mode of execution, pgx's pool_ settings. Of several hosts the primary is used; the last good one is tried first.
 	DSN           string
-	MaxConns      int32           // of the pool; the DSN's pool_max_conns or 10 if 0. Ping has one more of its own.
+	MaxConns      int32           // of the pool; the DSN's pool_max_conns or 10 if 0. Ping and Confirm have two more.
 	SchemaVersion uint            // the oldest version of the schema that this program works with
-	Tracer        pgx.QueryTracer // of every statement but those of Ping; nil: none
+	Tracer        pgx.QueryTracer // of every statement but those of Ping and Confirm; nil: none
 	Logger        *slog.Logger    // of warnings at the start; nil: none
 
 	ConnectTimeout time.Duration // for one host; 3 s, or the DSN's connect_timeout
@@ -68,10 +70,14 @@ func (c Config) withDefaults() Config {
 // Store is a registry.Store in PostgreSQL. It is safe for concurrent use.
 type Store struct {
 	reader
-	pool  *pool
-	probe *probe
-	ping  time.Duration
-	log   *slog.Logger
+	pool      *pool
+	config    *pgxpool.Config
+	confirmer *confirmer
+	confirmed atomic.Pointer[incarnation] // of the server, by ConfirmReads
+	readiness *readiness
+	stop      func() // ends the writing probe
+	ping      time.Duration
+	log       *slog.Logger
 
 	heartbeatTimeout time.Duration // of Listen
 	stopListening    func()
@@ -81,61 +87,87 @@ var _ registry.Store = (*Store)(nil)
 
 // Open connects to the database. It fails, with one sentence that names the host and the next step and never the
 // password, if the DSN makes no sense (ErrDSN) or the database cannot be reached. A database that is reached but not
-// ready (read-only, without a clean schema that is new enough) is a warning in the log: the store opens, Ping says what
-// is wrong, and it works as soon as that is fixed. So is a session without the limits that this package counts on, as
-// behind a pooler that refuses them.
+// ready (in recovery, read-only, without a clean schema that is new enough) is a warning in the log: the store opens,
+// Ping says what is wrong, and it works as soon as that is fixed. So is a session without the limits that this package
+// counts on, as behind a pooler that refuses them.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	pc, err := poolConfig(cfg)
 	if err != nil {
 		return nil, err
 	}
-	first, err := connect(ctx, pc.ConnConfig, cfg)
+	first, err := connect(ctx, pc, cfg)
 	if err != nil {
 		return nil, unreached(pc.ConnConfig, err)
 	}
 	warnOfMissingLimits(ctx, first, cfg)
+	closeConn(first)
 	inner, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, unreached(pc.ConnConfig, err)
 	}
-	p := &pool{
-		inner: inner, mode: pc.ConnConfig.DefaultQueryExecMode, acquireTimeout: cfg.AcquireTimeout,
-		callTimeout: cfg.CallTimeout,
+	p := newPool(inner, cfg)
+	s := &Store{reader: reader{p}, pool: p, config: pc, ping: cfg.PingTimeout, log: cfg.Logger}
+	s.heartbeatTimeout, s.stopListening = heartbeatTimeout, func() {}
+	if err := s.startProbes(ctx, cfg); err != nil {
+		inner.Close()
+		return nil, unreached(pc.ConnConfig, err)
 	}
-	s := &Store{
-		reader: reader{p},
-		pool:   p,
-		probe:  newProbe(first, pc.ConnConfig, cfg.SchemaVersion, inner.Reset),
-		ping:   cfg.PingTimeout,
-	}
-	s.log, s.heartbeatTimeout, s.stopListening = cfg.Logger, heartbeatTimeout, func() {}
-	if _, err := s.Ping(ctx); err != nil {
+	switch status, err := s.Ping(ctx); {
+	case err != nil:
 		cfg.Logger.WarnContext(ctx, "database not ready", "error", err)
+	case status.WritesUnavailable != "":
+		cfg.Logger.WarnContext(ctx, "database takes no changes", "reason", status.WritesUnavailable)
 	}
 	return s, nil
 }
 
-// Ping reports whether the database can be read and written now, and holds a schema that is clean and new enough. It
-// has a connection of its own, so that it can answer when the pool is exhausted, and always returns within
-// Config.PingTimeout. When that had to be made anew, the pool starts afresh too: sessions that began while the database
-// was read-only would stay so.
+// startProbes opens the pool of the probes and of Confirm, and begins to probe for writes.
+func (s *Store) startProbes(ctx context.Context, cfg Config) error {
+	pc := s.config.Copy()
+	pc.MaxConns, pc.MinConns, pc.MinIdleConns = probeConns, 0, 0
+	pc.ConnConfig.Tracer = nil
+	inner, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return err
+	}
+	p := newPool(inner, cfg)
+	p.lost = s.pool.inner.Reset // sessions of that server that the pool still has are dead, or began read-only
+	life, end := context.WithCancel(context.Background())
+	s.confirmer = &confirmer{life: life, commit: p.commitMessage}
+	s.readiness = &readiness{
+		pool: p, needs: cfg.SchemaVersion, ttl: probeTTL, observe: s.pool.observe, refused: s.pool.refused,
+		writes: writeProbe{confirm: s.confirmer.confirm},
+	}
+	var running sync.WaitGroup
+	running.Go(func() { s.readiness.writes.run(life) })
+	s.stop = func() {
+		end()
+		running.Wait()
+		s.confirmer.close()
+		inner.Close()
+		s.readiness.forget()
+	}
+	return nil
+}
+
+// Ping reports whether the database can be read now, is the primary, and holds a schema that is clean and new enough;
+// and whether changes can be committed, as of the last second. It has connections of its own, so that it can answer
+// when the pool is exhausted, waits for no write, and always returns within Config.PingTimeout. Calls within 250 ms
+// share one answer.
 func (s *Store) Ping(ctx context.Context) (registry.StoreStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.ping)
 	defer cancel()
-	status, err := s.probe.ask(ctx)
-	if isReadOnly(err) {
-		s.pool.inner.Reset() // where there are several hosts another one may be the primary now, for reads too
-	}
-	return status, err
+	return s.readiness.ask(ctx)
 }
 
-// Pool is the pool that all calls but Ping share, for measuring.
+// Pool is the pool that all calls but Ping and Confirm share, for measuring.
 func (s *Store) Pool() *pgxpool.Pool { return s.pool.inner }
 
 // Close waits for the calls that are under way and closes all connections. Later calls are ErrUnavailable.
 func (s *Store) Close() {
 	s.stopListening()
+	s.stop()
 	s.pool.inner.Close()
-	s.probe.close()
+	s.pool.commits.close()
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
@@ -27,12 +26,14 @@ type tx struct {
 	conn    *pgxpool.Conn
 	inner   pgx.Tx
 	failure error // of the first call that failed: from then on the transaction is doomed
+
+	abandoned bool // its COMMIT was, and has the connection
 }
 
 var _ registry.Tx = (*tx)(nil)
 
 // Tx runs fn in one transaction, and up to three times more if Postgres gave up the transaction in favour of another
-// one.
+// one. It waits for its turn first, without a connection.
 func (s *Store) Tx(ctx context.Context, fn func(registry.Tx) error) error {
 	for retry := 1; ; retry++ {
 		contention, err := s.run(ctx, fn)
@@ -54,6 +55,10 @@ func (s *Store) Tx(ctx context.Context, fn func(registry.Tx) error) error {
 // run is one run of a transaction. If it was given up in favour of another one, contention is why, and nothing of it
 // was committed.
 func (s *Store) run(ctx context.Context, fn func(registry.Tx) error) (contention, err error) {
+	if err := s.pool.turns.take(ctx); err != nil {
+		return nil, err
+	}
+	defer s.pool.turns.give()
 	conn, begun, err := s.pool.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -96,30 +101,12 @@ func (t *tx) doomed(op string) error {
 	return fmt.Errorf("postgres: %s: %w: %v", op, registry.ErrTxDoomed, t.failure)
 }
 
-// commit is never repeated. Unless the server says that it refused, the outcome is unknown.
-func (t *tx) commit(ctx context.Context) error {
-	const op = "commit"
-	if err := ctx.Err(); err != nil {
-		return failure(op, err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, t.pool.callTimeout)
-	defer cancel()
-	err := t.inner.Commit(ctx)
-	var refused *pgconn.PgError
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, pgx.ErrTxCommitRollback):
-		return fmt.Errorf("postgres: %s: %w: %w", op, registry.ErrTxDoomed, err)
-	case errors.As(err, &refused):
-		return t.pool.failure(op, err)
-	}
-	return fmt.Errorf("postgres: %s: the outcome is unknown: %w: %w", op, registry.ErrUnavailable, err)
-}
-
 // end rolls back what was not committed, also if ctx has ended or fn panicked, and gives the connection back; one that
-// does not answer is closed.
+// does not answer is closed, and one whose COMMIT was abandoned is left to it.
 func (t *tx) end(ctx context.Context) {
+	if t.abandoned {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 	defer cancel()
 	_ = t.inner.Rollback(ctx) // after a commit there is nothing to do, and after a failure the connection is closed

@@ -117,7 +117,7 @@ func updateKey(f *fixture) {
 	after.UpdatedAt, after.LastUsedAt = *later(9), later(10)
 	want := stored(before)
 	want.Prefix, want.Hash, want.PreviousHash = "x", after.Hash, apikey.Hash{}
-	want.PreviousEndsAt, want.PreviousUsedAt, want.RotatedAt = nil, nil, nil
+	want.PreviousEndsAt, want.PreviousEnded, want.PreviousUsedAt, want.RotatedAt = nil, false, nil, nil
 	want.Name, want.Scopes, want.ExpiresAt, want.Disabled = "after", []string{}, nil, false
 	want.UpdatedAt = stored(after).UpdatedAt
 	want.RevokedAt, want.RevokedBy, want.RevokeReason, want.Version = nil, "", "", 1

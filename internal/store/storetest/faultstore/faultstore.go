@@ -101,6 +101,14 @@ func (s *store) Ping(ctx context.Context) (registry.StoreStatus, error) {
 	return call(ctx, s.h, "Ping", func() (registry.StoreStatus, error) { return s.inner.Ping(ctx) })
 }
 
+func (s *store) Confirm(ctx context.Context) error {
+	return write(ctx, s.h, "Confirm", func() error { return s.inner.Confirm(ctx) })
+}
+
+func (s *store) ConfirmReads(ctx context.Context) error {
+	return write(ctx, s.h, "ConfirmReads", func() error { return s.inner.ConfirmReads(ctx) })
+}
+
 func (s *store) Tx(ctx context.Context, fn func(registry.Tx) error) error {
 	err := s.h.ask(ctx, "Tx")
 	if errors.Is(err, ErrRerun) {
