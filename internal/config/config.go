@@ -80,7 +80,7 @@ var Variables = []Variable{
 	},
 	{
 		"DB_MAX_CONNS", "10",
-		"connections to Postgres, 1 to 1000; a third for changes; four more are open for `/readyz` and cache invalidation",
+		"connections to Postgres, 1 to 1000, a third for changes; four more for `/readyz` and cache invalidation",
 	},
 	{"MAX_KEYS_PER_TENANT", "10000", "API keys of a tenant that are not revoked"},
 	{

@@ -70,8 +70,8 @@ func TestMutations_confirmWhatIsReported(t *testing.T) {
 	})
 }
 
-// TestProof_isConfirmed asserts that an export, a checkpoint, a chain's head and the log in ascending order are answered
-// only when what was read is confirmed, and that other reads do not wait for that.
+// TestProof_isConfirmed asserts that an export, a chain's head and the log in ascending order are answered only when
+// what was read is confirmed, and that other reads do not wait for that.
 func TestProof_isConfirmed(t *testing.T) {
 	eachStore(t, func(t *testing.T, api *client) {
 		tenant := api.tenant("acme").ID.String()
