@@ -92,7 +92,7 @@ func (l *exportLines) next() ([]byte, error) {
 	canonical := jsontext.Value(bytes.Clone(line))
 	switch {
 	case canonical.Kind() != '{' || canonical.Canonicalize() != nil:
-		return nil, l.fault("is no JSON object")
+		return nil, l.fault("is not a JSON object")
 	case !bytes.Equal(canonical, line):
 		return nil, l.fault("is changed: it is not in canonical form (RFC 8785)")
 	}

@@ -165,11 +165,11 @@ func TestVerifyExport_namesTheTamperedLine(t *testing.T) {
 		"a hash changed":             {at(3, `"chain_hash":"`, `"chain_hash":"x`), `^line 4 is changed: event seq 3 `},
 		"another seq":                {at(3, `"seq":3`, `"seq":4`), `^line 4 is changed: event seq 4 `},
 		"not canonical":              {at(3, `,"`, `, "`), `^line 4 is changed: it is not in canonical form`},
-		"a member twice":             {at(3, `{"action"`, `{"action":"a","action"`), `^line 4 is no JSON object`},
-		"no JSON":                    {at(3, `{`, `c4n4ry`), `^line 4 is no JSON object`},
-		"an array":                   {with(3, "[]\n"), `^line 4 is no JSON object`},
+		"a member twice":             {at(3, `{"action"`, `{"action":"a","action"`), `^line 4 is not a JSON object`},
+		"no JSON":                    {at(3, `{`, `c4n4ry`), `^line 4 is not a JSON object`},
+		"an array":                   {with(3, "[]\n"), `^line 4 is not a JSON object`},
 		"no event":                   {with(3, "{}\n"), `^line 4 is no event`},
-		"an empty line":              {with(3, "\n"), `^line 4 is no JSON object`},
+		"an empty line":              {with(3, "\n"), `^line 4 is not a JSON object`},
 		"line feeds of another kind": {at(3, "\n", "\r\n"), `^line 4 is changed: it is not in canonical form`},
 		"missing":                    {without(3), `^line 4 has event seq 4, and seq 3 is missing`},
 		"the first missing":          {without(1), `^line 2 has event seq 2, and seq 1 is missing`},
@@ -213,7 +213,7 @@ func TestVerifyExport_namesTheTamperedLine(t *testing.T) {
 		"a long line": {
 			with(3, `{"x":"`+strings.Repeat("c4n4ry", 1<<18)+"\"}\n"), `^line 4 is longer than 1048576 bytes$`,
 		},
-		"CSV": {[]string{"seq,id\n", "1,c4n4ry\n"}, `^line 1 is no JSON object`},
+		"CSV": {[]string{"seq,id\n", "1,c4n4ry\n"}, `^line 1 is not a JSON object`},
 	} {
 		_, err := verify(c.lines, audit.Proof{})
 		if err == nil || !regexp.MustCompile(c.says).MatchString(err.Error()) {

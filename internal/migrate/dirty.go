@@ -44,7 +44,7 @@ func (e *DirtyError) Error() string {
 	return text
 }
 
-// diagnose says what became of the change that left the schema dirty. Nobody may be working on it any more.
+// diagnose says what became of the change that left the schema dirty. No session may be working on it any more.
 func (s *session) diagnose(ctx context.Context, at State, cause error) error {
 	there, err := record(ctx, s.conn, s.table)
 	if err != nil {

@@ -61,7 +61,7 @@ func TestIsolation_cursorsGrantNothing(t *testing.T) {
 			if got, want := withoutID(foreign, "the-request"), withoutID(unknown, "the-request"); got != want {
 				t.Errorf("%s: with a cursor, a foreign tenant answers\n%s\nand an unknown one\n%s", name, got, want)
 			}
-			// a place in its own list, whoever sealed it
+			// a place in its own list, by whichever caller it was made
 			ask(admin, of[0], web.SealCursor(of[1], position)).want(http.StatusOK)
 			ask(admin, of[0], cursorOf(api, of[0])).want(http.StatusOK) // the operator's of the same list
 			ask(roleless, of[0], cursorOf(api, of[0])).wantProblem("forbidden")

@@ -17,7 +17,7 @@ type Forgery struct {
 	Apply func(*http.Request) // puts it into a request that has no Authorization header yet
 }
 
-// Forgeries are made of tokens of i, each with one fault. Whoever verifies with i.Config must refuse every one of them,
+// Forgeries are made of tokens of i, each with one fault. A verifier with i.Config must refuse every one of them,
 // and accept the token that they are made of: i.Sign(i.Claims(auth.RoleOperator)).
 func Forgeries(i *Issuer) []Forgery {
 	f := &forger{Issuer: i}
