@@ -93,7 +93,7 @@ func TestAudit_verify(t *testing.T) {
 		`line \d+ has no checkpoint`:                             {unsigned, "-key", verifier},
 		`the file is empty`:                                      {saved(t, "")},
 		`no such file`:                                           {filepath.Join(t.TempDir(), "nowhere")},
-		`line 1 is no JSON object`:                               {csv},
+		`line 1 is not a JSON object`:                            {csv},
 	} {
 		got := printed(t, 1, append([]string{"audit", "verify"}, args...)...)
 		if !regexp.MustCompile(`^tenant-registry: [^\n]*` + says + `[^\n]*\n$`).MatchString(got) {
