@@ -19,8 +19,8 @@ func FuzzAuthenticate(f *testing.F) {
 	for _, forgery := range authtest.Forgeries(i) {
 		r := request()
 		forgery.Apply(r)
-		if value := r.Header.Get("Authorization"); len(value) < 4096 {
-			f.Add(value)
+		if values := r.Header.Values("Authorization"); len(values) == 1 && len(values[0]) < 4096 {
+			f.Add(values[0]) // the first of two headers may be good
 		}
 	}
 	f.Add("Bearer dev-tenant:acme")
