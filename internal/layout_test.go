@@ -27,10 +27,10 @@ var mayImport = map[string][]string{
 	"internal/apikey":     {},
 	"internal/violation":  {},
 	"internal/docs":       {},
-	"internal/config":     {},
+	"internal/config":     {"internal/dsn"},
 	"internal/telemetry":  {},
-	"internal/pghosts":    {},
-	"internal/migrate":    {"internal/pghosts"},
+	"internal/dsn":        {},
+	"internal/migrate":    {"internal/dsn"},
 	"internal/auth":       {},
 	"internal/audit":      {"internal/timestamp"},
 	"internal/registry":   {"internal/apikey", "internal/audit", "internal/timestamp", "internal/violation"},
@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"internal/store/memory": {"internal/apikey", "internal/audit", "internal/registry", "internal/timestamp"},
 	"internal/store/cache":  {"internal/apikey", "internal/registry"},
 	"internal/store/postgres": {
-		"internal/apikey", "internal/audit", "internal/pghosts", "internal/registry", "internal/timestamp",
+		"internal/apikey", "internal/audit", "internal/dsn", "internal/registry", "internal/timestamp",
 	},
 
 	"cmd/migrate": {"internal/migrate", "migrations"},
@@ -80,7 +80,7 @@ var onlyIn = map[string][]string{
 		"internal/store/memory", "internal/store/postgres", "internal/telemetry", "cmd/server", "cmd/bench",
 	},
 	"github.com/jackc/pgx/v5": {
-		"internal/store/postgres", "internal/migrate", "internal/pghosts", "internal/telemetry", "cmd/bench",
+		"internal/store/postgres", "internal/migrate", "internal/dsn", "internal/telemetry", "cmd/bench",
 	},
 	"github.com/maypok86/otter/v2": {
 		"internal/auth", "internal/registry", "internal/server/web", "internal/store/cache",

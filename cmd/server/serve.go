@@ -51,6 +51,9 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	}
 	defer flush(tel)
 	log := tel.Logger()
+	for _, warning := range cfg.Warnings {
+		log.Warn("setting most likely not meant", "warning", warning)
+	}
 	c, err := openCore(ctx, cfg, signer, tel)
 	if err != nil {
 		return err

@@ -31,8 +31,8 @@ func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry)
 		return openedStore{Store: cached, Close: func() {}, memory: true}, nil
 	}
 	pg, err := openPostgres(ctx, postgres.Config{
-		DSN: cfg.DatabaseURL.Reveal(), MaxConns: int32(cfg.MaxConns), SchemaVersion: migrations.Latest(),
-		Tracer: tel.PgxTracer(), Logger: tel.Logger(),
+		DSN: cfg.DatabaseURL.Reveal(), Reload: reload(cfg.DatabaseURLFile), MaxConns: int32(cfg.MaxConns),
+		SchemaVersion: migrations.Latest(), Tracer: tel.PgxTracer(), Logger: tel.Logger(),
 	})
 	if err != nil {
 		return openedStore{}, err
@@ -40,7 +40,7 @@ func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry)
 	cached := cache.New(pg, cache.Options{Off: !cfg.Cache, Keys: cfg.CacheKeys, Lease: lease})
 	err = errors.Join(tel.ObservePool(pg.Pool()), tel.ObserveCacheLease(cached.LeaseValid))
 	if err == nil && cfg.Cache {
-		err = listenForInvalidations(pg, cfg.DirectURL.Reveal(), cached)
+		err = listenForInvalidations(pg, cfg, cached)
 	}
 	if err != nil {
 		pg.Close()
@@ -50,12 +50,24 @@ func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry)
 }
 
 // listenForInvalidations makes a cache hear the invalidations of other replicas.
-func listenForInvalidations(pg *postgres.Store, direct string, cached *cache.Store) error {
+func listenForInvalidations(pg *postgres.Store, cfg config.Config, cached *cache.Store) error {
+	direct := postgres.Direct{DSN: cfg.DirectURL.Reveal(), Reload: reload(cfg.DirectURLFile)}
 	err := pg.Listen(direct, cached)
 	if errors.Is(err, postgres.ErrDSN) {
 		return unusable{fmt.Errorf("DATABASE_DIRECT_URL: %w", err)}
 	}
 	return err
+}
+
+// reload reads a DSN again from the file that it is in, so that a rotated password needs no restart; nil without one.
+func reload(file string) func() (string, error) {
+	if file == "" {
+		return nil
+	}
+	return func() (string, error) {
+		dsn, err := config.ReadSecret(file)
+		return dsn.Reveal(), err
+	}
 }
 
 // openPostgres opens a store whose DSN is DATABASE_URL.

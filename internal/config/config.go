@@ -23,16 +23,18 @@ type Config struct {
 	KeycloakIssuer string
 	DatabaseURL    Secret // empty: the in-memory store
 	DirectURL      Secret // where to listen for changes; empty: DatabaseURL
-	Cache          bool   // verify and by-slug are answered from a cache
-	CacheKeys      int    // cached API keys at most
-	GCPercent      int    // how much the heap grows before it is collected
-	Docs           bool   // the documentation pages are served
-	MaxConns       int    // of the pool
-	MaxKeys        int    // unrevoked API keys per tenant
-	AuditSigning   Secret // of checkpoints; empty: there are none
-	DrainDelay     time.Duration
-	LogLevel       slog.Level
-	LogFormat      string
+	// the files that DatabaseURL and DirectURL are in, to be read again; empty: they are in the environment
+	DatabaseURLFile, DirectURLFile string
+	Cache                          bool   // verify and by-slug are answered from a cache
+	CacheKeys                      int    // cached API keys at most
+	GCPercent                      int    // how much the heap grows before it is collected
+	Docs                           bool   // the documentation pages are served
+	MaxConns                       int    // of the pool
+	MaxKeys                        int    // unrevoked API keys per tenant
+	AuditSigning                   Secret // of checkpoints; empty: there are none
+	DrainDelay                     time.Duration
+	LogLevel                       slog.Level
+	LogFormat                      string
 
 	AuthMode       string // dev or oidc
 	DevAllowRemote bool   // dev identities from other machines too
@@ -43,6 +45,8 @@ type Config struct {
 	ProductClients map[string]string // product by azp
 	RateLimit      int               // requests a second of one principal on one replica; 0: no limit
 	TrustedProxies int               // how many stand in front and write X-Forwarded-For
+
+	Warnings []string // what is allowed outside of development and most likely not meant; each names its variable
 }
 
 // Variable describes one setting; the README's table is held to this list.
@@ -69,9 +73,15 @@ var Variables = []Variable{
 	},
 	{"TRUSTED_PROXIES", "0", "how many proxies stand in front and append to `X-Forwarded-For`, 0 to 10"},
 	{"DATABASE_URL", "", "Postgres DSN; empty means the in-memory store"},
+	{"DATABASE_URL_FILE", "", "file that holds it instead, read again for each new connection"},
 	{
 		"DATABASE_DIRECT_URL", "DATABASE_URL",
 		"Postgres DSN of the same database without a pooler; invalidations are received there",
+	},
+	{"DATABASE_DIRECT_URL_FILE", "", "file that holds it instead, read again for each new connection"},
+	{
+		"DB_TLS", "verify",
+		"one of `verify`, `insecure`; `insecure` lets a DSN outside dev be without `sslmode=verify-full`",
 	},
 	{"CACHE", "on", "one of `on`, `off`; `off` reads the store at every verify and by-slug"},
 	{
@@ -87,6 +97,7 @@ var Variables = []Variable{
 		"AUDIT_SIGNING_KEY", "",
 		"signs checkpoints of the audit log, as `tenant-registry audit keygen` makes it; empty means none",
 	},
+	{"AUDIT_SIGNING_KEY_FILE", "", "file that holds it instead"},
 	{"DRAIN_DELAY", "1s", "how long `/readyz` answers 503 before the listener closes on SIGTERM, at most 1m"},
 	{"ADMIN_ADDR", "", "address of `/metrics` (Prometheus) and `/debug/pprof/`; empty means neither"},
 	{"DOCS", "on in dev, else off", "one of `on`, `off`; `on` serves the documentation pages at `/docs`"},
@@ -108,22 +119,28 @@ func Load(getenv func(string) string) (Config, error) {
 		Addr:           r.addr("ADDR"),
 		AdminAddr:      r.addr("ADMIN_ADDR"),
 		KeycloakIssuer: r.url("KEYCLOAK_ISSUER"),
-		DatabaseURL:    r.dsn("DATABASE_URL"),
-		DirectURL:      r.directDSN("DATABASE_DIRECT_URL"),
 		Cache:          r.oneOf("CACHE", "on", "off") == "on",
 		CacheKeys:      r.number("CACHE_KEYS", 1, 100_000_000),
 		GCPercent:      r.number("GC_PERCENT", 10, 10_000),
 		MaxConns:       r.number("DB_MAX_CONNS", 1, 1000),
 		MaxKeys:        r.number("MAX_KEYS_PER_TENANT", 1, 1_000_000),
-		AuditSigning:   Secret(r.getenv("AUDIT_SIGNING_KEY")),
 		DrainDelay:     r.duration("DRAIN_DELAY", time.Minute),
 		LogLevel:       levels[r.oneOf("LOG_LEVEL", "debug", "info", "warn", "error")],
 	}
 	c.LogFormat = r.oneOfOr("LOG_FORMAT", map[bool]string{true: "text", false: "json"}[c.Env == "dev"], "text", "json")
 	c.Docs = r.oneOfOr("DOCS", map[bool]string{true: "on", false: "off"}[c.Env == "dev"], "on", "off") == "on"
+	c.DatabaseURL, c.DatabaseURLFile = r.dsn("DATABASE_URL")
+	c.DirectURL, c.DirectURLFile = r.dsn("DATABASE_DIRECT_URL")
+	c.AuditSigning, _ = r.secret("AUDIT_SIGNING_KEY")
 	r.authentication(&c)
+	verified := r.oneOf("DB_TLS", "verify", "insecure") == "verify"
 	if c.Env == "stage" || c.Env == "prod" {
 		r.safe(c)
+		r.warn(&c)
+		if verified {
+			r.secureDSN("DATABASE_URL", c.DatabaseURL)
+			r.secureDSN("DATABASE_DIRECT_URL", c.DirectURL)
+		}
 	}
 	return c, errors.Join(r.faults...)
 }
@@ -223,19 +240,6 @@ func (r *reader) url(name string) string {
 		r.fault(name, "must be an http or https URL, without a user or password")
 	}
 	return value
-}
-
-func (r *reader) dsn(name string) Secret { return r.dsnOf(name, r.get(name)) }
-
-// directDSN is empty if it is not set: its default is another setting.
-func (r *reader) directDSN(name string) Secret { return r.dsnOf(name, r.getenv(name)) }
-
-func (r *reader) dsnOf(name, value string) Secret {
-	if value != "" && !strings.HasPrefix(value, "postgres://") && !strings.HasPrefix(value, "postgresql://") &&
-		!strings.Contains(value, "=") {
-		r.fault(name, "must be a Postgres DSN, such as postgres://user:password@host:5432/database")
-	}
-	return Secret(value)
 }
 
 func (r *reader) number(name string, least, most int) int {

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -54,7 +57,7 @@ func TestLoad_refusals(t *testing.T) {
 // safe is an environment that prod starts with.
 func safe() map[string]string {
 	return map[string]string{
-		"APP_ENV": "prod", "DATABASE_URL": "postgres://h/d", "KEYCLOAK_ISSUER": "https://id.example.org/realms/r",
+		"APP_ENV": "prod", "DATABASE_URL": "postgres://h/d?sslmode=verify-full", "KEYCLOAK_ISSUER": "https://id.example.org/realms/r",
 	}
 }
 
@@ -83,6 +86,13 @@ func TestLoad_refusesUnsafe(t *testing.T) {
 		{"OIDC_DIAL_ADDRESS", "host", "OIDC_DIAL_ADDRESS"},
 		{"RATE_LIMIT", "-1", "RATE_LIMIT"},
 		{"TRUSTED_PROXIES", "11", "TRUSTED_PROXIES"},
+		{"DATABASE_URL", "postgres://h/d", "DATABASE_URL"},
+		{"DATABASE_URL", "postgres://h/d?sslmode=require", "DATABASE_URL"},
+		{"DATABASE_URL", "postgres://127.0.0.1,h/d", "DATABASE_URL"},
+		{"DATABASE_URL", "postgres://127.0.0.1/d", ""},
+		{"DATABASE_URL", "host=/run/postgresql dbname=d", ""},
+		{"DATABASE_DIRECT_URL", "postgres://h/d", "DATABASE_DIRECT_URL"},
+		{"DB_TLS", "off", "DB_TLS"},
 	} {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
 			t.Parallel()
@@ -148,5 +158,86 @@ func TestSecret_showsItselfNowhere(t *testing.T) {
 	}
 	if c.S.Reveal() != canary {
 		t.Error("Reveal must return the text")
+	}
+}
+
+// TestLoad_insecureDSN: a DSN without TLS is allowed by a setting that says so.
+func TestLoad_insecureDSN(t *testing.T) {
+	t.Parallel()
+	values := safe()
+	values["DATABASE_URL"], values["DB_TLS"] = "postgres://h/d", "insecure"
+	if _, err := Load(env(values)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLoad_secretsFromFiles: each secret may be in a file, and not in both places.
+func TestLoad_secretsFromFiles(t *testing.T) {
+	t.Parallel()
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "secret")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	values := map[string]string{
+		"DATABASE_URL_FILE":        file("postgres://u:hunter2@h/d\n"),
+		"DATABASE_DIRECT_URL_FILE": file("postgres://u:hunter2@direct/d\r\n"),
+		"AUDIT_SIGNING_KEY_FILE":   file("key"),
+	}
+	c, err := Load(env(values))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.DatabaseURL.Reveal() != "postgres://u:hunter2@h/d" ||
+		c.DirectURL.Reveal() != "postgres://u:hunter2@direct/d" ||
+		c.AuditSigning.Reveal() != "key" || c.DatabaseURLFile != values["DATABASE_URL_FILE"] {
+		t.Errorf("%q, %q, %q", c.DatabaseURL.Reveal(), c.DirectURL.Reveal(), c.AuditSigning.Reveal())
+	}
+	for name, fault := range map[string]map[string]string{
+		"DATABASE_URL":      {"DATABASE_URL": "postgres://h/d"},
+		"DATABASE_URL_FILE": {"DATABASE_URL_FILE": filepath.Join(t.TempDir(), "missing")},
+	} {
+		wrong := maps.Clone(values)
+		maps.Copy(wrong, fault)
+		if _, err := Load(env(wrong)); err == nil || !strings.HasPrefix(err.Error(), name+": ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestLoad_warnings: what is allowed in prod and most likely not meant is named; in dev nothing is.
+func TestLoad_warnings(t *testing.T) {
+	t.Parallel()
+	careless := map[string]string{
+		"RATE_LIMIT": "0", "ADMIN_ADDR": ":9090", "AUDIT_SIGNING_KEY": "",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+	}
+	careful := map[string]string{
+		"RATE_LIMIT": "100", "ADMIN_ADDR": "127.0.0.1:9090", "AUDIT_SIGNING_KEY": "key",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
+	}
+	load := func(set map[string]string) []string {
+		values := safe()
+		maps.Copy(values, set)
+		c, err := Load(env(values))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Warnings
+	}
+	if got := load(careful); len(got) > 0 {
+		t.Errorf("warnings of a careful setting: %q", got)
+	}
+	got := strings.Join(load(careless), "\n")
+	for name := range careless {
+		if !strings.Contains(got, name+": ") {
+			t.Errorf("nothing is said of %s: %s", name, got)
+		}
+	}
+	careless["APP_ENV"] = "dev"
+	if got := load(careless); len(got) > 0 {
+		t.Errorf("warnings in dev: %q", got)
 	}
 }

@@ -3,6 +3,10 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/breakpilot/tenant-registry/internal/dsn"
 )
 
 // Secret is a text that shows itself nowhere: not in a log, a format verb of any kind or JSON. Reveal is the one way to
@@ -28,3 +32,46 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText hides the text from JSON and the like.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// ReadSecret reads a secret from a file: all of it but the line feeds at its end.
+func ReadSecret(path string) (Secret, error) {
+	text, err := os.ReadFile(path)
+	return Secret(strings.TrimRight(string(text), "\r\n")), err
+}
+
+// secret is a variable or the content of the file that the variable with _FILE after its name has, and that file.
+func (r *reader) secret(name string) (value Secret, file string) {
+	value, file = Secret(strings.TrimRight(r.getenv(name), "\r\n")), r.getenv(name+"_FILE")
+	if file == "" {
+		return value, ""
+	}
+	if value.Set() {
+		r.fault(name, "must not be set together with %s_FILE", name)
+	}
+	value, err := ReadSecret(file)
+	if err != nil {
+		r.fault(name+"_FILE", "cannot be read: %v", err)
+	}
+	return value, file
+}
+
+// dsn is a secret that is a DSN.
+func (r *reader) dsn(name string) (value Secret, file string) {
+	value, file = r.secret(name)
+	text := value.Reveal()
+	if text != "" && !strings.HasPrefix(text, "postgres://") && !strings.HasPrefix(text, "postgresql://") &&
+		!strings.Contains(text, "=") {
+		r.fault(name, "must be a Postgres DSN, such as postgres://user:password@host:5432/database")
+	}
+	return value, file
+}
+
+// secureDSN refuses a DSN whose connections are not verified.
+func (r *reader) secureDSN(name string, value Secret) {
+	if !value.Set() {
+		return
+	}
+	if err := dsn.Secure(value.Reveal()); err != nil {
+		r.fault(name, "%v, or set DB_TLS=insecure", err)
+	}
+}

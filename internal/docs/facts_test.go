@@ -41,7 +41,7 @@ func TestFacts_start(t *testing.T) {
 	if version := quoted(t, `You need Go ([0-9.]+) or later`); !strings.Contains(read(t, "go.mod"), "\ngo "+version) {
 		t.Errorf("go.mod requires another Go than %s", version)
 	}
-	if _, err := pgx.ParseConfig("postgres://h/d?" + quoted(t, "set `(default_query_exec_mode=\\w+)`")); err != nil {
+	if _, err := pgx.ParseConfig("postgres://h/d?" + quoted(t, "set\\s+`(default_query_exec_mode=\\w+)`")); err != nil {
 		t.Error(err)
 	}
 }

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/golang-migrate/migrate/v4/database"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/breakpilot/tenant-registry/internal/dsn"
 )
 
 // What a change can fail with besides a DirtyError; compare with errors.Is. Every error of this package is one
@@ -41,19 +40,16 @@ func connectError(ctx context.Context, config *pgx.ConnConfig, err error) error 
 		return fmt.Errorf("%w at %s: %s; this looks like a connection pooler, and migrations need Postgres itself: "+
 			"name its DSN in MIGRATE_DATABASE_URL", ErrConnect, addresses(config), pgErr.Message)
 	}
+	if refused := dsn.Refused(err); refused != nil {
+		return fmt.Errorf("%w at %s: %w", ErrConnect, addresses(config), refused)
+	}
 	if strings.Contains(err.Error(), "read only connection") { // pgconn has no error value for it
 		return fmt.Errorf("%w at %s", ErrReadOnly, addresses(config))
 	}
 	return fmt.Errorf("%w at %s: %s", ErrConnect, addresses(config), sentence(err))
 }
 
-func addresses(config *pgx.ConnConfig) string {
-	all := []string{net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))}
-	for _, other := range config.Fallbacks {
-		all = append(all, net.JoinHostPort(other.Host, strconv.Itoa(int(other.Port))))
-	}
-	return strings.Join(slices.Compact(all), ", ")
-}
+func addresses(config *pgx.ConnConfig) string { return strings.Join(dsn.List(config), ", ") }
 
 // lost is a session that broke, or a caller who gave up, in the middle of a look at the database.
 func (s *session) lost(ctx context.Context, err error) error {

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/breakpilot/tenant-registry/internal/pghosts"
+	"github.com/breakpilot/tenant-registry/internal/dsn"
 )
 
 const (
@@ -38,7 +38,7 @@ type session struct {
 
 // connect opens a session without any lock.
 func (s Schema) connect(ctx context.Context) (*session, error) {
-	config, err := pgx.ParseConfig(s.DSN)
+	config, err := dsn.Parse(s.DSN)
 	if err != nil {
 		return nil, ErrDSN // its own text may hold the password
 	}
@@ -49,7 +49,8 @@ func (s Schema) connect(ctx context.Context) (*session, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
-	hosts := pghosts.Follow(config, s.DSN, pgconn.ValidateConnectTargetSessionAttrsReadWrite)
+	dsn.ProtectPassword(config)
+	hosts := dsn.Follow(config, s.DSN, pgconn.ValidateConnectTargetSessionAttrsReadWrite)
 	if config.ValidateConnect == nil { // a single host, or one that target_session_attrs=any would take
 		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
@@ -60,11 +61,32 @@ func (s Schema) connect(ctx context.Context) (*session, error) {
 		return nil, connectError(ctx, config, err)
 	}
 	hosts.Sort(config) // for golang-migrate's connection
+	if err := sess.refusePooler(ctx); err != nil {
+		sess.close()
+		return nil, err
+	}
 	if err := sess.identify(ctx); err != nil {
 		sess.close()
 		return nil, err
 	}
 	return sess, nil
+}
+
+// refusePooler refuses a session that does not have the parameters that it was opened with: a pooler ignored them, and
+// would give our locks to others.
+func (s *session) refusePooler(ctx context.Context) error {
+	var kept bool
+	err := s.conn.QueryRow(ctx, `SELECT setting = $1 FROM pg_settings WHERE name = 'lock_timeout'`,
+		pgx.QueryExecModeExec, s.config.RuntimeParams["lock_timeout"]).Scan(&kept)
+	if err != nil {
+		return errors.New(sentence(err))
+	}
+	if !kept {
+		return fmt.Errorf("%w at %s: it ignores lock_timeout; this looks like a connection pooler, "+
+			"and migrations need Postgres itself: name its DSN in MIGRATE_DATABASE_URL",
+			ErrConnect, addresses(s.config))
+	}
+	return nil
 }
 
 // identify finds the table and the lock that golang-migrate will use.

@@ -47,11 +47,11 @@ func New(store Store, o Options) *Service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	timeout := cmp.Or(o.CallTimeout, 5*time.Second)
 	lookup, ok := store.(Lookup)
 	if !ok {
-		lookup = uncached{store}
+		lookup = uncached{store, timeout}
 	}
-	timeout := cmp.Or(o.CallTimeout, 5*time.Second)
 	s := &Service{
 		store: store, lookup: lookup, now: o.Now, maxKeys: cmp.Or(o.MaxKeys, DefaultMaxKeys), version: o.Version,
 		callTimeout: timeout, signer: o.Signer, usage: o.Usage, security: o.Security,

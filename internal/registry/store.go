@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"time"
 )
 
 // Store remembers. Its parts are narrow and stand beside the types they store; their comments are the promises that
@@ -67,7 +68,8 @@ type Tx interface {
 }
 
 // Lookup answers the two questions that portals and products ask on every request. What is reached from an answer
-// through maps, slices and pointers may be shared with other callers: it is for reading only.
+// through maps, slices and pointers may be shared with other callers: it is for reading only. A wait for the store is
+// bounded, also if the context has no deadline.
 type Lookup interface {
 	// KeyFacts is GetKeyFacts for one look-up; ErrNotFound if there is no such key.
 	KeyFacts(ctx context.Context, l KeyLookup, o ReadOptions) (KeyFacts, error)
@@ -76,15 +78,28 @@ type Lookup interface {
 }
 
 // uncached is the Lookup of a store without a cache.
-type uncached struct{ from Reader }
+type uncached struct {
+	from    Reader
+	timeout time.Duration
+}
 
 // KeyFacts implements Lookup.
 func (u uncached) KeyFacts(ctx context.Context, l KeyLookup, _ ReadOptions) (KeyFacts, error) {
+	if err := ctx.Err(); err != nil {
+		return KeyFacts{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, u.timeout)
+	defer cancel()
 	return GetKeyFacts(ctx, u.from, l)
 }
 
 // TenantBySlug implements Lookup.
 func (u uncached) TenantBySlug(ctx context.Context, slug string, _ ReadOptions) (Tenant, error) {
+	if err := ctx.Err(); err != nil {
+		return Tenant{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, u.timeout)
+	defer cancel()
 	return GetTenantBySlug(ctx, u.from, slug)
 }
 

@@ -67,5 +67,9 @@ func (s *Server) apiKey(c *call) (web.Response, error) {
 }
 
 func keyAnswer(k registry.APIKey) web.Response {
-	return web.Response{Status: http.StatusOK, ETag: web.ETag(k.ID, k.Version), Body: keyOf(k)}
+	tagged := k
+	tagged.LastUsedAt, tagged.PreviousUsedAt = nil, nil // they change in the background
+	return web.Response{
+		Status: http.StatusOK, Entity: &web.Entity{ID: k.ID, Version: k.Version}, Body: keyOf(k), Tagged: keyOf(tagged),
+	}
 }

@@ -64,9 +64,10 @@ func (s *Server) answer(rt *route, w http.ResponseWriter, r *http.Request) (web.
 	if rt.Event != "" { // a change goes on when its client has gone
 		ctx = context.WithoutCancel(ctx)
 	}
-	if rt.LongRunning {
+	switch {
+	case rt.LongRunning:
 		web.LiftWriteDeadline(w)
-	} else {
+	case !rt.Cached:
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, s.callTimeout)
 		defer cancel()

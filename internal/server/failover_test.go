@@ -140,7 +140,7 @@ func (f *failover) replica(t *testing.T) *client {
 	}
 	t.Cleanup(store.Close)
 	cached := cache.New(trusting{store, f.trustsReplays, f.trustsVisible}, cache.Options{Lease: time.Second})
-	if err := store.Listen("", cached); err != nil {
+	if err := store.Listen(postgres.Direct{}, cached); err != nil {
 		t.Fatal(err)
 	}
 	o := registry.Options{Now: time.Now, Signer: testSigner}

@@ -17,6 +17,7 @@ type route struct {
 	Event string
 
 	Unlimited   bool // not counted by the rate limit: products and portals call it on every request
+	Cached      bool // answered from the cache, which has a deadline of its own for what it reads
 	LongRunning bool // has deadlines of its own: a long poll, or an answer of any length
 	Bulk        bool // takes a body of up to maxBulkBody
 
@@ -76,7 +77,7 @@ var routes = []route{
 	{Method: post, Path: "/v1/tenants", Roles: roles(operator, portal), Event: "tenant.create",
 		Handle: (*Server).createTenant},
 	{Method: get, Path: "/v1/tenants/{id}", Roles: anyManager, Handle: (*Server).tenant},
-	{Method: get, Path: "/v1/tenants/by-slug/{slug}", Roles: anyManager, Unlimited: true,
+	{Method: get, Path: "/v1/tenants/by-slug/{slug}", Roles: anyManager, Unlimited: true, Cached: true,
 		Handle: (*Server).tenantBySlug},
 	{Method: post, Path: "/v1/tenants/{id}/activate", Roles: operatorOnly, Event: "tenant.activate",
 		Handle: (*Server).activateTenant},
@@ -107,7 +108,7 @@ var routes = []route{
 	{Method: post, Path: "/v1/api-keys/self-revoke", Roles: anyone, Event: "api_key.revoke",
 		Handle: (*Server).selfRevoke},
 	{Method: post, Path: "/v1/internal/api-keys/verify", Roles: roles(operator, keysVerify), Unlimited: true,
-		Handle: (*Server).verify},
+		Cached: true, Handle: (*Server).verify},
 
 	{Method: post, Path: "/v1/audit", Roles: auditWriters, Event: "*", Unlimited: true,
 		Handle: (*Server).recordEvent},

@@ -44,7 +44,8 @@ func (s *Server) tenantBySlug(c *call) (web.Response, error) {
 // tenantAnswer shows a tenant.
 func tenantAnswer(t registry.Tenant) web.Response {
 	return web.Response{
-		Status: http.StatusOK, CacheControl: web.Cacheable, ETag: web.ETag(t.ID, t.Version), Body: (*shownTenant)(&t),
+		Status: http.StatusOK, CacheControl: web.Cacheable, Entity: &web.Entity{ID: t.ID, Version: t.Version},
+		Body: (*shownTenant)(&t),
 	}
 }
 

@@ -27,10 +27,11 @@ type Response struct {
 	ContentType  string                // of Raw and Stream
 	Filename     string                // under which a browser stores what Stream writes
 	Location     string
-	ETag         string
-	CacheControl string // no-store if empty
-	CSP          string // Content-Security-Policy; empty: none
-	Replayed     bool   // an earlier request had the effect
+	Entity       *Entity // shown by Body, for the entity tag; nil: the answer has none
+	Tagged       any     // what the tag is of, if not Body: without members that change in the background
+	CacheControl string  // no-store if empty
+	CSP          string  // Content-Security-Policy; empty: none
+	Replayed     bool    // an earlier request had the effect
 }
 
 // Cacheable is the Cache-Control of what a portal reads at every page: fresh for five seconds, then for half a minute
@@ -61,6 +62,19 @@ func (rs *Responder) Respond(w http.ResponseWriter, r *http.Request, a Response,
 	}
 }
 
+// etag is the entity tag of an answer with this body.
+func (a Response) etag(body []byte) (string, error) {
+	if a.Tagged == nil {
+		return a.Entity.ETag(body), nil
+	}
+	text, err := encode(a.Tagged)
+	if err != nil {
+		return "", err
+	}
+	defer text.release()
+	return a.Entity.ETag(text.b), nil
+}
+
 // write sends an answer, which is encoded whole before the first byte leaves.
 func (rs *Responder) write(w http.ResponseWriter, r *http.Request, a Response) {
 	h := w.Header()
@@ -72,10 +86,26 @@ func (rs *Responder) write(w http.ResponseWriter, r *http.Request, a Response) {
 	default:
 		setHeader(h, "Cache-Control", a.CacheControl)
 	}
-	if a.ETag != "" {
-		setHeader(h, "Etag", a.ETag)
+	body := a.Raw
+	if a.Body != nil {
+		text, err := encode(a.Body)
+		if err != nil {
+			rs.WriteError(w, r, err)
+			return
+		}
+		defer text.release()
+		body, h["Content-Type"] = text.b, typeJSON
+	}
+	if a.Entity != nil {
+		etag, err := a.etag(body)
+		if err != nil {
+			rs.WriteError(w, r, err)
+			return
+		}
+		setHeader(h, "Etag", etag)
 		read := r.Method == http.MethodGet || r.Method == http.MethodHead // the answer to a change is never conditional
-		if read && matchesETag(r.Header["If-None-Match"], a.ETag) {
+		if read && matchesETag(r.Header["If-None-Match"], etag) {
+			delete(h, "Content-Type")
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
@@ -89,16 +119,7 @@ func (rs *Responder) write(w http.ResponseWriter, r *http.Request, a Response) {
 	if a.CSP != "" {
 		setHeader(h, "Content-Security-Policy", a.CSP)
 	}
-	body := a.Raw
-	if a.Body != nil {
-		text, err := encode(a.Body)
-		if err != nil {
-			rs.WriteError(w, r, err)
-			return
-		}
-		defer text.release()
-		body, h["Content-Type"] = text.b, typeJSON
-	} else if a.ContentType != "" {
+	if a.Body == nil && a.ContentType != "" {
 		setHeader(h, "Content-Type", a.ContentType)
 	}
 	if body != nil {

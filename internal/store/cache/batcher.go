@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,9 +29,11 @@ type batch[K comparable, V any] struct {
 	done  chan struct{}
 	found map[K]V
 	err   error
+	errs  map[K]error // of keys that were asked for alone, after a failure of all
 }
 
-// get returns when there is an answer or ctx ends. If the call fails, all of its callers get the error.
+// get returns when there is an answer or ctx ends. If the call fails because the store is unavailable, all of its
+// callers get the error; otherwise each key is asked for alone.
 func (b *batcher[K, V]) get(ctx context.Context, key K) (none V, err error) {
 	joined := b.join(ctx, key)
 	select {
@@ -38,14 +41,21 @@ func (b *batcher[K, V]) get(ctx context.Context, key K) (none V, err error) {
 	case <-ctx.Done():
 		return none, unanswered(ctx)
 	}
-	if joined.err != nil {
-		return none, joined.err
+	if err := joined.errorFor(key); err != nil {
+		return none, err
 	}
 	value, exists := joined.found[key]
 	if !exists {
 		return none, registry.ErrNotFound
 	}
 	return value, nil
+}
+
+func (b *batch[K, V]) errorFor(key K) error {
+	if b.err != nil {
+		return b.err
+	}
+	return b.errs[key]
 }
 
 func (b *batcher[K, V]) join(ctx context.Context, key K) *batch[K, V] {
@@ -67,7 +77,10 @@ func (b *batcher[K, V]) join(ctx context.Context, key K) *batch[K, V] {
 // run makes one call after the other until no question has come meanwhile.
 func (b *batcher[K, V]) run(now *batch[K, V]) {
 	for now != nil {
-		now.found, now.err = b.call(now)
+		now.found, now.err = b.call(now.ctx, slices.Collect(maps.Keys(now.keys)))
+		if len(now.keys) > 1 && now.err != nil && !errors.Is(now.err, registry.ErrUnavailable) {
+			b.callEach(now)
+		}
 		close(now.done)
 		now = b.take()
 	}
@@ -84,12 +97,25 @@ func (b *batcher[K, V]) take() *batch[K, V] {
 	return now
 }
 
+// callEach asks again for each key alone, so that one that cannot be answered harms no other.
+func (b *batcher[K, V]) callEach(now *batch[K, V]) {
+	now.found, now.err, now.errs = map[K]V{}, nil, map[K]error{}
+	for key := range now.keys {
+		found, err := b.call(now.ctx, []K{key})
+		if err != nil {
+			now.errs[key] = err
+			continue
+		}
+		maps.Copy(now.found, found)
+	}
+}
+
 // call returns a panic as an error: it runs in a goroutine of its own, and callers wait for it.
-func (b *batcher[K, V]) call(now *batch[K, V]) (found map[K]V, err error) {
+func (b *batcher[K, V]) call(ctx context.Context, keys []K) (found map[K]V, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("cache: panic in the store: %v", fault)
 		}
 	}()
-	return b.load(now.ctx, slices.Collect(maps.Keys(now.keys)))
+	return b.load(ctx, keys)
 }

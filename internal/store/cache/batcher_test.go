@@ -3,11 +3,13 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/breakpilot/tenant-registry/internal/apikey"
 	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/testkit"
 )
 
 // TestBatcher_failures: an error, or a panic, of one statement is the answer of all its callers, and is not cached.
@@ -45,6 +47,61 @@ func TestBatcher_failures(t *testing.T) {
 			f.failWith(nil)
 			f.wantGood(true, 1)
 		})
+	}
+}
+
+// TestBatcher_oneKeyFails: a key that cannot be read fails alone. The control is that all were asked for together.
+func TestBatcher_oneKeyFails(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("the row cannot be read")
+	began, answer := make(chan struct{}, 10), make(chan struct{})
+	together := 0
+	b := &batcher[string, int]{limit: 1, load: func(_ context.Context, keys []string) (map[string]int, error) {
+		began <- struct{}{}
+		<-answer
+		together = max(together, len(keys))
+		found := map[string]int{}
+		for _, key := range keys {
+			if key == "broken" {
+				return nil, broken
+			}
+			if key != "unknown" {
+				found[key] = len(key)
+			}
+		}
+		return found, nil
+	}}
+	got := map[string]chan error{}
+	ask := func(key string) {
+		got[key] = make(chan error, 1)
+		go func(to chan error) {
+			value, err := b.get(t.Context(), key)
+			if err == nil && value != len(key) {
+				err = fmt.Errorf("the value is %d", value)
+			}
+			to <- err
+		}(got[key])
+	}
+	ask("first")
+	<-began
+	for _, key := range []string{"broken", "good", "unknown"} {
+		ask(key)
+	}
+	testkit.Eventually(t, "the others wait for the next call", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.next != nil && len(b.next.keys) == 3
+	})
+	close(answer)
+	for key, want := range map[string]error{
+		"first": nil, "good": nil, "unknown": registry.ErrNotFound, "broken": broken,
+	} {
+		if err := <-got[key]; !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", key, err, want)
+		}
+	}
+	if together != 3 {
+		t.Errorf("%d keys were asked for together, want 3", together)
 	}
 }
 

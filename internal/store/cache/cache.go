@@ -47,6 +47,8 @@ type Options struct {
 	Lease time.Duration
 	Keys  int // entries of keys at most; 1,000,000
 	Slugs int // entries of slugs at most; 100,000
+	// Timeout bounds the wait for the store; 5 s. What is cached waits for nothing, so a caller needs no deadline.
+	Timeout time.Duration
 	// Unknown is how many entries say that there is no such key, and as many that there is no such tenant, at most;
 	// 10,000. They are bounded apart, so that they cannot evict the others.
 	Unknown int
@@ -56,6 +58,7 @@ const (
 	defaultKeys    = 1_000_000
 	defaultSlugs   = 100_000
 	defaultUnknown = 10_000
+	defaultTimeout = 5 * time.Second
 	// maxEntryAge bounds the age of an entry: rows that are changed by SQL publish nothing. A million keys that are
 	// asked for again and again are as many loads in that time.
 	maxEntryAge = 10 * time.Minute
@@ -66,7 +69,7 @@ const (
 
 func (o Options) withDefaults() Options {
 	o.Keys, o.Slugs = cmp.Or(o.Keys, defaultKeys), cmp.Or(o.Slugs, defaultSlugs)
-	o.Unknown = cmp.Or(o.Unknown, defaultUnknown)
+	o.Unknown, o.Timeout = cmp.Or(o.Unknown, defaultUnknown), cmp.Or(o.Timeout, defaultTimeout)
 	return o
 }
 

@@ -57,6 +57,8 @@ func (s *entries[K, V]) get(ctx context.Context, key K, o registry.ReadOptions) 
 	if !s.shareable(key) {
 		return none, errNotShareable
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
 	return s.misses.get(ctx, key)
 }
 

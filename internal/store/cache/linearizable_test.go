@@ -17,6 +17,7 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/internal/store/cache"
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
+	"github.com/breakpilot/tenant-registry/internal/store/postgres"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
 	"github.com/breakpilot/tenant-registry/internal/store/storetest"
 )
@@ -140,7 +141,7 @@ func listening(t *testing.T, dsn string) *cache.Store {
 	t.Helper()
 	store := openStore(t, dsn)
 	cached := cache.New(store, cache.Options{Lease: time.Second})
-	must(t, store.Listen("", cached))
+	must(t, store.Listen(postgres.Direct{}, cached))
 	for over := time.Now().Add(patience); !cached.LeaseValid(); {
 		if time.Now().After(over) {
 			t.Fatal("it receives nothing")

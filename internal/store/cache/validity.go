@@ -35,10 +35,11 @@ type validityStamp struct {
 
 // validity decides whether an entry may be answered.
 type validity struct {
-	off   bool
-	lease time.Duration // 0: permanent
-	began time.Time
-	seed  maphash.Seed
+	off     bool
+	lease   time.Duration // 0: permanent
+	timeout time.Duration // of a wait for the store
+	began   time.Time
+	seed    maphash.Seed
 
 	leaseEnd atomic.Int64 // since began
 	clock    atomic.Uint64
@@ -49,7 +50,7 @@ type validity struct {
 }
 
 func newValidity(o Options) *validity {
-	v := &validity{off: o.Off, lease: o.Lease, began: time.Now(), seed: maphash.MakeSeed()}
+	v := &validity{off: o.Off, lease: o.Lease, timeout: o.Timeout, began: time.Now(), seed: maphash.MakeSeed()}
 	if o.Lease == 0 {
 		v.leaseEnd.Store(math.MaxInt64)
 	}

@@ -31,6 +31,8 @@ const (
 	cannotConnectNow    = "57P03"
 	protocolViolation   = "08P01"
 	diskFull            = "53100"
+	tooManyConnections  = "53300"
+	stalePlan           = "0A000" // "cached plan must not change result type": SQL changed a column's type
 )
 
 // unique maps unique constraints to the error that a violation means; that of any other constraint is
@@ -88,6 +90,7 @@ func meaningOf(e *pgconn.PgError) error {
 		serialization,
 		deadlock,
 		undefinedTable,
+		stalePlan,
 		lockNotAvailable,
 		queryCanceled:
 		return registry.ErrUnavailable
@@ -130,9 +133,9 @@ func isLost(err error) bool {
 	return isCutOff(err) && !timeout && !errors.Is(err, context.Canceled)
 }
 
-// isContention reports whether the server gave up a transaction in favour of another one, so that it may succeed the
-// next time.
-func isContention(err error) bool { return hasCode(err, serialization, deadlock) }
+// isContention reports whether the server gave up a transaction in favour of another one, or because a statement was
+// prepared before SQL changed a column, so that it may succeed the next time.
+func isContention(err error) bool { return hasCode(err, serialization, deadlock, stalePlan) }
 
 // isReadOnly reports whether the server takes no writes, on any connection.
 func isReadOnly(err error) bool { return hasCode(err, readOnlyTransaction) }

@@ -2,15 +2,16 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
+	"maps"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -33,12 +34,18 @@ const (
 	heartbeatTimeout  = 2 * time.Second // without a heartbeat, after which the connections are made anew
 	minBackOff        = 100 * time.Millisecond
 	maxBackOff        = 5 * time.Second
+	poolerBackOff     = 3 * time.Minute // behind a pooler that drops notifications: only its settings change that
 	closeTimeout      = 200 * time.Millisecond
 	listenerName      = "tenant-registry-listen"
+	listenerConns     = 2 // one listens, one sends
 )
 
-// errNotReceived is a connection that accepts LISTEN, and receives nothing.
-var errNotReceived = errors.New("notifications do not arrive")
+var (
+	// errNotReceived is a connection that accepts LISTEN, and receives nothing of what is committed.
+	errNotReceived = errors.New("notifications do not arrive")
+	// errNotCommitted is a database that confirms no commit.
+	errNotCommitted = errors.New("no heartbeat is committed")
+)
 
 // listener receives what is published, on a connection of its own. Heartbeats prove that it does: they are sent by
 // another connection, as the changes are, and arrive in order with them. A connection that sent its own would receive
@@ -48,23 +55,30 @@ type listener struct {
 	to             Invalidator
 	log            *slog.Logger
 	timeout        time.Duration // heartbeatTimeout
-	began          time.Time
-	heartbeat      string       // the prefix of this replica's heartbeats, before the nanoseconds since began
-	forgotten      atomic.Int64 // heartbeats up to this one count no more, since their commit may not be confirmed
 
-	received bool // a heartbeat, since the connections were made
-	warned   bool // since the last heartbeat
+	mu   sync.Mutex
+	sent map[string]time.Time // heartbeats that have not come back, by their nonce
+
+	committed atomic.Bool // a heartbeat was, since the connections were made
+	received  bool        // and came back
+	warned    bool        // since the last heartbeat
+}
+
+// Direct is where to listen, if not at the DSN of the store.
+type Direct struct {
+	DSN    string                 // of the same database, through no pooler of transactions; empty: that of the store
+	Reload func() (string, error) // the DSN for each new connection; nil: DSN
 }
 
 // Listen passes on what any replica commits in this store's database, until Close. It needs a connection that goes
-// through no pooler of transactions: direct is the DSN for it; empty: that of the store. Only a DSN that makes no sense
-// is an error (ErrDSN): while no heartbeat arrives, the lease is not renewed, and one warning in the log names the
-// remedy.
-func (s *Store) Listen(direct string, to Invalidator) error {
+// through no pooler of transactions. Only a DSN that makes no sense is an error (ErrDSN): while no heartbeat arrives,
+// the lease is not renewed, and one warning in the log names the remedy.
+func (s *Store) Listen(direct Direct, to Invalidator) error {
 	listens, sends := s.config.Copy(), s.config.Copy()
-	if direct != "" {
+	if direct.DSN != "" {
 		var err error
-		listens, err = poolConfig(Config{DSN: direct, ConnectTimeout: sends.ConnConfig.ConnectTimeout})
+		timeout := sends.ConnConfig.ConnectTimeout
+		listens, err = poolConfig(Config{DSN: direct.DSN, Reload: direct.Reload, ConnectTimeout: timeout})
 		if err != nil {
 			return err
 		}
@@ -74,13 +88,13 @@ func (s *Store) Listen(direct string, to Invalidator) error {
 			delete(listens.ConnConfig.RuntimeParams, name)
 		}
 	}
+	listens.ConnConfig.OnNotification = nil // it is asked for them
 	listens.ConnConfig.RuntimeParams["idle_session_timeout"] = "0"
 	for _, pc := range []*pgxpool.Config{listens, sends} {
 		pc.ConnConfig.RuntimeParams["application_name"] = listenerName
 	}
 	l := &listener{
-		listens: listens, sends: sends, to: to, log: s.log, timeout: s.heartbeatTimeout, began: time.Now(),
-		heartbeat: "beat " + uuid.NewString() + " ",
+		listens: listens, sends: sends, to: to, log: s.log, timeout: s.heartbeatTimeout, sent: map[string]time.Time{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -96,6 +110,7 @@ func (s *Store) Listen(direct string, to Invalidator) error {
 func (l *listener) run(ctx context.Context) {
 	for wait := minBackOff; ; wait = min(2*wait, maxBackOff) {
 		l.received = false
+		l.committed.Store(false)
 		err := l.session(ctx)
 		if ctx.Err() != nil {
 			return
@@ -104,7 +119,11 @@ func (l *listener) run(ctx context.Context) {
 		if l.received {
 			wait = minBackOff
 		}
-		if pause(ctx, wait) != nil {
+		next := wait
+		if errors.Is(err, errNotReceived) {
+			next = poolerBackOff
+		}
+		if pause(ctx, next) != nil {
 			return
 		}
 	}
@@ -170,28 +189,44 @@ func (l *listener) send(ctx context.Context, sender *pgx.Conn) error {
 // wait for no standby; the emitted message does. A heartbeat that cannot be committed in time is forgotten before it is
 // cancelled: Postgres delivers it all the same.
 func (l *listener) beat(ctx context.Context, sender *pgx.Conn) error {
-	at := int64(time.Since(l.began))
+	nonce := rand.Text()
+	l.remember(nonce)
 	waits, end := context.WithTimeout(ctx, l.timeout)
 	defer end()
 	commits, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(waits, func() {
-		l.forget(at)
+		l.forget(nonce)
 		cancel()
 	})
 	defer stop()
-	notify := "NOTIFY " + channel + ", '" + l.heartbeat + strconv.FormatInt(at, 10) + "'"
+	notify := "NOTIFY " + channel + ", '" + heartbeatWord + nonce + "'"
 	_, err := sender.Exec(commits, notify+"; "+emitMessage) // one transaction, since it is one text
 	if err != nil {
-		l.forget(at)
+		l.forget(nonce)
+		return err
 	}
-	return err
+	l.committed.Store(true)
+	return nil
 }
 
-func (l *listener) forget(at int64) {
-	for known := l.forgotten.Load(); known < at && !l.forgotten.CompareAndSwap(known, at); {
-		known = l.forgotten.Load()
-	}
+// remember notes when a heartbeat was sent. Those that would renew nothing any more are forgotten.
+func (l *listener) remember(nonce string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	maps.DeleteFunc(l.sent, func(_ string, at time.Time) bool { return now.Sub(at) > l.timeout })
+	l.sent[nonce] = now
+}
+
+// forget makes a heartbeat count no more, and returns when it was sent; false if it is unknown: another replica sent
+// it, it was forgotten, or it is forged.
+func (l *listener) forget(nonce string) (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, known := l.sent[nonce]
+	delete(l.sent, nonce)
+	return at, known
 }
 
 // receive passes on what arrives, as long as heartbeats are among it.
@@ -199,14 +234,17 @@ func (l *listener) receive(ctx context.Context, receiver *pgx.Conn) error {
 	for last := time.Now(); ; {
 		waits, cancel := context.WithDeadline(ctx, last.Add(l.timeout))
 		n, err := receiver.WaitForNotification(waits)
+		inTime := waits.Err() == nil
 		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case err != nil && waits.Err() == nil:
-			return fmt.Errorf("listening: %w", err)
+		case err != nil && inTime:
+			return fmt.Errorf("the listening connection was lost: %w", err)
 		case err != nil && l.received:
 			return fmt.Errorf("no heartbeat for %s", l.timeout)
+		case err != nil && !l.committed.Load():
+			return errNotCommitted
 		case err != nil:
 			return errNotReceived
 		}
@@ -218,16 +256,16 @@ func (l *listener) receive(ctx context.Context, receiver *pgx.Conn) error {
 
 // apply passes on one notification, and reports whether it was a heartbeat of this replica.
 func (l *listener) apply(ctx context.Context, payload string) bool {
-	if !strings.HasPrefix(payload, "beat ") {
+	nonce, heartbeat := strings.CutPrefix(payload, heartbeatWord)
+	if !heartbeat {
 		l.to.Invalidate(parsePayload(payload))
 		return false
 	}
-	text, own := strings.CutPrefix(payload, l.heartbeat)
-	at, err := strconv.ParseInt(text, 10, 64)
-	if !own || err != nil || at <= l.forgotten.Load() {
+	at, own := l.forget(nonce)
+	if !own {
 		return false
 	}
-	l.to.Renew(l.began.Add(time.Duration(at)))
+	l.to.Renew(at)
 	if l.warned {
 		l.log.InfoContext(ctx, "invalidations received, cache on")
 	}

@@ -78,7 +78,7 @@ func newReplicaWith(t *testing.T, dsn, direct string, timeout time.Duration) *re
 	cached := cache.New(store, o)
 	store.SetHeartbeatTimeout(timeout)
 	if direct != "none" {
-		must(t, store.Listen(direct, cached))
+		must(t, store.Listen(postgres.Direct{DSN: direct}, cached))
 	}
 	return &replica{registry.New(cached, registry.Options{}), cached, log}
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,8 @@ type caller interface {
 	call(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error
 	// plannedEachTime is the mode for a statement whose plan must depend on its values.
 	plannedEachTime() pgx.QueryExecMode
+	// logUnreadable logs a row that cannot be read, and is left out.
+	logUnreadable(ctx context.Context, table, key string, err error)
 }
 
 // reader implements registry.Reader; the methods are with their aggregates.
@@ -70,12 +73,16 @@ func change(ctx context.Context, c caller, q query) error {
 	})
 }
 
+// connectionPause is between two attempts to get a connection while the server allows no more of them.
+const connectionPause = 5 * time.Millisecond
+
 // pool runs each call on a connection of its own.
 type pool struct {
 	inner                       *pgxpool.Pool
 	mode                        pgx.QueryExecMode // of statements that set none
 	acquireTimeout, callTimeout time.Duration
-	lost                        func() // called when a connection of the pool turned out to be dead
+	lost                        func()       // called when a connection of the pool turned out to be dead
+	log                         *slog.Logger // of rows that cannot be read, and are left out
 
 	turns   *turns
 	commits commits
@@ -86,7 +93,8 @@ type pool struct {
 func newPool(inner *pgxpool.Pool, cfg Config) *pool {
 	return &pool{
 		inner: inner, mode: inner.Config().ConnConfig.DefaultQueryExecMode, acquireTimeout: cfg.AcquireTimeout,
-		callTimeout: cfg.CallTimeout, lost: func() {}, turns: newTurns(inner.Config().MaxConns, cfg.CallTimeout),
+		callTimeout: cfg.CallTimeout, lost: func() {}, log: cfg.Logger,
+		turns: newTurns(inner.Config().MaxConns, cfg.CallTimeout),
 	}
 }
 
@@ -96,6 +104,10 @@ func (p *pool) plannedEachTime() pgx.QueryExecMode {
 		return pgx.QueryExecModeCacheDescribe
 	}
 	return p.mode
+}
+
+func (p *pool) logUnreadable(ctx context.Context, table, key string, err error) {
+	p.log.ErrorContext(ctx, "row unreadable, left out", "table", table, "key", key, "error", err)
 }
 
 func (p *pool) call(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error {
@@ -132,26 +144,36 @@ func (p *pool) begin(ctx context.Context) (*pgxpool.Conn, pgx.Tx, error) {
 	return conn, begun, p.failure("begin", err)
 }
 
-// again runs something that changes nothing, and once more if it met a connection that had died in the pool. Its
-// neighbours may be dead too, after a restart of the server for example, so the pool starts afresh.
+// again runs something that changes nothing, and once more if it met a connection that had died in the pool, or a
+// statement that was prepared before SQL changed a column. The other connections may be in the same state, after a
+// restart of the server for example, so the pool starts afresh.
 func (p *pool) again(ctx context.Context, fn func() error) error {
 	err := fn()
-	if isLost(err) && ctx.Err() == nil {
-		p.inner.Reset()
+	switch {
+	case ctx.Err() != nil:
+		return err
+	case isLost(err):
 		p.lost()
-		err = fn()
+	case !hasCode(err, stalePlan):
+		return err
 	}
-	return err
+	p.inner.Reset()
+	return fn()
 }
 
 func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.acquireTimeout)
 	defer cancel()
-	conn, err := p.inner.Acquire(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%w: no connection: %w", registry.ErrUnavailable, err)
+	for {
+		conn, err := p.inner.Acquire(ctx)
+		if err == nil {
+			return conn, nil
+		}
+		// Where the server allows fewer connections than the pool has, one that is in use becomes free.
+		if !hasCode(err, tooManyConnections) || pause(ctx, connectionPause) != nil {
+			return nil, fmt.Errorf("%w: no connection: %w", registry.ErrUnavailable, err)
+		}
 	}
-	return conn, nil
 }
 
 // failure is what the Store returns for an error.
@@ -161,6 +183,8 @@ func (p *pool) failure(op string, err error) error {
 		p.observe(true)
 	case hasCode(err, diskFull):
 		p.diskFull.Store(true)
+	case hasCode(err, stalePlan):
+		p.inner.Reset() // the other connections have prepared it, too
 	}
 	return failure(op, err)
 }

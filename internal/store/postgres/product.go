@@ -13,18 +13,34 @@ const productColumns = `
 		p.default_config,
 	p.available_from, p.available_until, p.created_at, p.updated_at`
 
-func scanProduct(row pgx.CollectableRow) (p registry.Product, err error) {
-	var limits, config []byte
-	err = row.Scan(&p.Key, &p.Name, &p.Description, &p.Audience, &p.Requestable, &p.TrialDays, &limits, &config,
+// productRow scans the productColumns.
+type productRow struct {
+	product        registry.Product
+	limits, config []byte
+}
+
+func scanProductRow(row pgx.CollectableRow) (r productRow, err error) {
+	p := &r.product
+	err = row.Scan(&p.Key, &p.Name, &p.Description, &p.Audience, &p.Requestable, &p.TrialDays, &r.limits, &r.config,
 		&p.AvailableFrom, &p.AvailableUntil, &p.CreatedAt, &p.UpdatedAt)
-	if err != nil {
+	return r, err
+}
+
+func (r productRow) value() (p registry.Product, err error) {
+	p = r.product
+	if p.DefaultLimits, err = parse[registry.Limits](r.limits); err != nil {
 		return p, err
 	}
-	if p.DefaultLimits, err = parse[registry.Limits](limits); err != nil {
-		return p, err
-	}
-	p.DefaultConfig, err = parse[registry.Config](config)
+	p.DefaultConfig, err = parse[registry.Config](r.config)
 	return p, err
+}
+
+func scanProduct(row pgx.CollectableRow) (registry.Product, error) {
+	r, err := scanProductRow(row)
+	if err != nil {
+		return r.product, err
+	}
+	return r.value()
 }
 
 // GetProduct implements registry.CatalogReader.
@@ -33,10 +49,24 @@ func (r reader) GetProduct(ctx context.Context, key string) (registry.Product, e
 	return one(ctx, r, query{"read product", sql, []any{key}}, scanProduct)
 }
 
-// ListProducts implements registry.CatalogReader.
+// ListProducts implements registry.CatalogReader. A product that cannot be read is left out, and logged: it must not
+// take the catalogue with it.
 func (r reader) ListProducts(ctx context.Context) ([]registry.Product, error) {
 	const sql = `SELECT` + productColumns + ` FROM products p ORDER BY p.key`
-	return many(ctx, r, query{"list products", sql, nil}, scanProduct)
+	rows, err := many(ctx, r, query{"list products", sql, nil}, scanProductRow)
+	if err != nil {
+		return nil, err
+	}
+	products := make([]registry.Product, 0, len(rows))
+	for _, row := range rows {
+		p, err := row.value()
+		if err != nil {
+			r.logUnreadable(ctx, "products", row.product.Key, err)
+			continue
+		}
+		products = append(products, p)
+	}
+	return products, nil
 }
 
 // InsertProduct implements registry.CatalogWriter.

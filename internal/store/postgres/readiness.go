@@ -59,10 +59,12 @@ func (r *readiness) ask(ctx context.Context) (registry.StoreStatus, error) {
 	p := r.current()
 	select {
 	case <-p.done:
-		return p.status, p.err
 	case <-ctx.Done():
-		return registry.StoreStatus{}, failure("ping", ctx.Err())
 	}
+	if err := ctx.Err(); err != nil {
+		return registry.StoreStatus{}, failure("ping", err)
+	}
+	return p.status, p.err
 }
 
 // current is the probe under way, the last one if its answer is still good, or a new one.

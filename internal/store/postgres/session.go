@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/breakpilot/tenant-registry/internal/pghosts"
+	"github.com/breakpilot/tenant-registry/internal/dsn"
 )
 
 // sessionLimits are what the server holds every session to. Locks give up before statements, statements before
@@ -84,15 +85,34 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 		}
 	}
 	cc.OnPgError = closeOnDemotion(cc.OnPgError)
+	cc.OnNotification = dropNotification
+	dsn.ProtectPassword(cc)
 	dialSockets(cc)
-	pc.BeforeConnect = followPrimary(cc, cfg.DSN)
+	pc.BeforeConnect = beforeConnect(cc, cfg)
 	return pc, nil
 }
 
-// followPrimary makes connections to several hosts follow the primary, and is called before each.
-func followPrimary(cc *pgx.ConnConfig, dsn string) func(context.Context, *pgx.ConnConfig) error {
-	hosts := pghosts.Follow(cc, dsn, pgconn.ValidateConnectTargetSessionAttrsPrimary)
+// dropNotification drops what a pooler delivers to a session that did not ask for it: pgx would store it.
+func dropNotification(*pgconn.PgConn, *pgconn.Notification) {}
+
+// beforeConnect makes connections to several hosts follow the primary. Before each connection the DSN is read again,
+// with the certificates that it names, so that a rotated password or certificate needs no restart.
+func beforeConnect(cc *pgx.ConnConfig, cfg Config) func(context.Context, *pgx.ConnConfig) error {
+	hosts := dsn.Follow(cc, cfg.DSN, pgconn.ValidateConnectTargetSessionAttrsPrimary)
 	return func(_ context.Context, next *pgx.ConnConfig) error {
+		text := cfg.DSN
+		if cfg.Reload != nil {
+			var err error
+			if text, err = cfg.Reload(); err != nil {
+				return fmt.Errorf("the file of the DSN cannot be read: %w", err)
+			}
+		}
+		now, err := dsn.Parse(text)
+		if err != nil {
+			return ErrDSN
+		}
+		next.User, next.Password = now.User, now.Password
+		next.Host, next.Port, next.TLSConfig, next.Fallbacks = now.Host, now.Port, now.TLSConfig, now.Fallbacks
 		hosts.Sort(next)
 		return nil
 	}
@@ -136,10 +156,12 @@ func closeOnDemotion(otherwise pgconn.PgErrorHandler) pgconn.PgErrorHandler {
 
 // connect makes the first connection. A pooler that refuses session parameters is sent none of ours from now on. If it
 // shares its server connections, a statement prepared on one does not exist on the next, so unless the DSN says
-// otherwise none are prepared.
+// otherwise none are prepared. A pooler that accepts the parameters and ignores them is treated alike.
 func connect(ctx context.Context, pc *pgxpool.Config, cfg Config) (*pgx.Conn, error) {
 	conn, err := connectUntraced(ctx, pc)
-	if !hasCode(err, protocolViolation) {
+	if err == nil && ignoresParameters(ctx, conn, pc.ConnConfig) {
+		closeConn(conn)
+	} else if !hasCode(err, protocolViolation) {
 		return conn, err
 	}
 	cc := pc.ConnConfig
@@ -151,9 +173,20 @@ func connect(ctx context.Context, pc *pgxpool.Config, cfg Config) (*pgx.Conn, er
 	}
 	conn, err = connectUntraced(ctx, pc)
 	if err == nil {
-		cfg.Logger.InfoContext(ctx, "session parameters refused, connected without them")
+		cfg.Logger.InfoContext(ctx, "session parameters refused or ignored by a pooler, connected without them")
 	}
 	return conn, err
+}
+
+// ignoresParameters reports whether a session does not have a parameter that it was opened with.
+func ignoresParameters(ctx context.Context, conn *pgx.Conn, cc *pgx.ConnConfig) bool {
+	const name = "statement_timeout"
+	if cc.RuntimeParams[name] != sessionLimits[name] {
+		return false // the DSN's own
+	}
+	var value string
+	err := conn.QueryRow(ctx, `SELECT current_setting($1)`, pgx.QueryExecModeExec, name).Scan(&value)
+	return err == nil && value != sessionLimits[name]
 }
 
 func connectUntraced(ctx context.Context, pc *pgxpool.Config) (*pgx.Conn, error) {
@@ -188,12 +221,28 @@ func warnOfMissingLimits(ctx context.Context, conn *pgx.Conn, cfg Config) {
 	}
 }
 
+// warnOfConnectionLimit checks whether the server allows as many connections as this program may open.
+func warnOfConnectionLimit(ctx context.Context, conn *pgx.Conn, most int32, cfg Config) {
+	const limits = `
+		SELECT least(nullif(r.rolconnlimit, -1), nullif(d.datconnlimit, -1),
+			current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int)
+		FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = current_database()`
+	ctx, cancel := context.WithTimeout(ctx, cfg.CallTimeout)
+	defer cancel()
+	var allowed int32
+	err := conn.QueryRow(ctx, limits, pgx.QueryExecModeExec).Scan(&allowed)
+	if needed := most + probeConns + listenerConns; err == nil && allowed < needed {
+		cfg.Logger.WarnContext(ctx, "fewer connections allowed than needed", "allowed", allowed, "needed", needed,
+			"remedy", "raise the limit of the role, the database or the server, or lower DB_MAX_CONNS")
+	}
+}
+
 // unreached is one sentence about a database that cannot be reached.
 func unreached(cc *pgx.ConnConfig, err error) error {
 	why, next := reason(err)
 	return fmt.Errorf(
 		"the database %q at %s cannot be reached as user %q (%s): %s",
-		cc.Database, strings.Join(pghosts.List(cc), ", "), cc.User, why, next,
+		cc.Database, strings.Join(dsn.List(cc), ", "), cc.User, why, next,
 	)
 }
 
@@ -211,6 +260,10 @@ func reason(err error) (why, next string) {
 		}
 		return pgErr.Message, "see the database's log"
 	}
+	if refused := dsn.Refused(err); refused != nil {
+		why, next, _ = strings.Cut(refused.Error(), ": ")
+		return why, next
+	}
 	text := err.Error()
 	if strings.Contains(text, pgconn.ErrReadOnlyConnection.Error()) ||
 		strings.Contains(text, pgconn.ErrStandbyConnection.Error()) {
@@ -221,8 +274,12 @@ func reason(err error) (why, next string) {
 	var (
 		network *net.OpError
 		dns     *net.DNSError
+		tlsErr  *tls.CertificateVerificationError
 	)
 	switch {
+	case errors.As(err, &tlsErr):
+		return tlsErr.Err.Error(),
+			"name the certificate's authority by sslrootcert, and the host as the certificate does"
 	case errors.As(err, &dns):
 		return dns.Err, next
 	case errors.Is(err, context.DeadlineExceeded):

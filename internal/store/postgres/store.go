@@ -36,10 +36,11 @@ type Config struct {
 	// DSN in either form of libpq. What it sets wins over everything that this package would set: session limits, the
 	// mode of execution, pgx's pool_ settings. Of several hosts the primary is used; the last good one is tried first.
 	DSN           string
-	MaxConns      int32           // of the pool; the DSN's pool_max_conns or 10 if 0. Ping and Confirm have two more.
-	SchemaVersion uint            // the oldest version of the schema that this program works with
-	Tracer        pgx.QueryTracer // of every statement but those of Ping and Confirm; nil: none
-	Logger        *slog.Logger    // of warnings at the start; nil: none
+	Reload        func() (string, error) // the DSN for each new connection; nil: DSN
+	MaxConns      int32                  // of the pool; the DSN's pool_max_conns or 10 if 0. Ping and Confirm have two.
+	SchemaVersion uint                   // the oldest version of the schema that this program works with
+	Tracer        pgx.QueryTracer        // of every statement but those of Ping and Confirm; nil: none
+	Logger        *slog.Logger           // of warnings at the start; nil: none
 
 	ConnectTimeout time.Duration // for one host; 3 s, or the DSN's connect_timeout
 	AcquireTimeout time.Duration // how long a call waits for a connection; 1 s
@@ -101,6 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, unreached(pc.ConnConfig, err)
 	}
 	warnOfMissingLimits(ctx, first, cfg)
+	warnOfConnectionLimit(ctx, first, pc.MaxConns, cfg)
 	closeConn(first)
 	inner, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {

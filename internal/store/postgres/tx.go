@@ -96,6 +96,10 @@ func (t *tx) call(ctx context.Context, op string, fn func(ctx context.Context, o
 
 func (t *tx) plannedEachTime() pgx.QueryExecMode { return t.pool.plannedEachTime() }
 
+func (t *tx) logUnreadable(ctx context.Context, table, key string, err error) {
+	t.pool.logUnreadable(ctx, table, key, err)
+}
+
 // doomed names the first failure in its text without wrapping it: errors.Is finds ErrTxDoomed only.
 func (t *tx) doomed(op string) error {
 	return fmt.Errorf("postgres: %s: %w: %v", op, registry.ErrTxDoomed, t.failure)

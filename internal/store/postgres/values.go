@@ -2,8 +2,12 @@ package postgres
 
 import (
 	"database/sql/driver"
+	"errors"
+	"math/big"
+	"strconv"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 )
 
@@ -41,12 +45,39 @@ func fieldsOrNull(m map[string]string) (*string, error) {
 	return textOrNull(string(text)), err
 }
 
-// parse reads a jsonb column: NULL is nil, and all numbers in an any are float64.
+// parse reads a jsonb column: NULL is nil, and a number in an any is a float64, or its text if that has more digits.
 func parse[M any](text []byte) (M, error) {
 	var value M
 	if text == nil {
 		return value, nil
 	}
-	err := json.Unmarshal(text, &value)
+	err := json.Unmarshal(text, &value, exactNumbers)
 	return value, err
+}
+
+var exactNumbers = json.WithUnmarshalers(json.UnmarshalFromFunc(func(d *jsontext.Decoder, into *any) error {
+	if d.PeekKind() != '0' {
+		return errors.ErrUnsupported // which leaves it to the package
+	}
+	text, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	if number, exact := exactFloat(string(text)); exact {
+		*into = number
+	} else {
+		*into = text.Clone()
+	}
+	return nil
+}))
+
+// exactFloat reports whether the shortest text of a float64 is the number in text.
+func exactFloat(text string) (float64, bool) {
+	number, err := strconv.ParseFloat(text, 64)
+	if err != nil { // too large for one
+		return 0, false
+	}
+	given, _ := new(big.Rat).SetString(text)
+	shown, _ := new(big.Rat).SetString(strconv.FormatFloat(number, 'g', -1, 64))
+	return number, given != nil && shown != nil && given.Cmp(shown) == 0
 }

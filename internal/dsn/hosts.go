@@ -1,8 +1,6 @@
-// Package pghosts chooses among the hosts of a DSN that names several.
-//
-// pgx tries them in the order of the DSN, each time, and waits for one that does not answer until connect_timeout. Here
-// the host of the last good connection is tried first, so a dead one costs that wait one time only.
-package pghosts
+// Package dsn has what every program of ours holds a DSN of Postgres to: which of its hosts to try first, whether its
+// connections are encrypted and verified, and that no password is readable on the way.
+package dsn
 
 import (
 	"context"
@@ -14,24 +12,37 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Hosts remembers which host of a configuration was good last. It is safe for concurrent use.
+// Hosts remembers which host of a configuration was good last. pgx tries them in the order of the DSN, each time, and
+// waits for one that does not answer until connect_timeout; with the last good one first, a dead host costs that wait
+// one time only. It is safe for concurrent use.
 type Hosts struct {
 	mu   sync.Mutex
 	of   map[string]string // the host as the DSN writes it, by its network address without the port
 	good string            // host and port; empty: none yet
 }
 
+// Parse reads a DSN in either form of libpq. The pool_ parameters of pgx, which a pool reads, are ignored. Its error
+// may hold the password.
+func Parse(text string) (*pgx.ConnConfig, error) {
+	pc, err := pgxpool.ParseConfig(text)
+	if err != nil {
+		return nil, err
+	}
+	return pc.ConnConfig, nil
+}
+
 // Follow makes the connections of a configuration, and of its copies, report to the Hosts returned. If it has several
-// hosts and dsn does not set target_session_attrs, they connect to the primary only, as accept decides; a single host
-// is accepted as it is.
-func Follow(cc *pgx.ConnConfig, dsn string, accept pgconn.ValidateConnectFunc) *Hosts {
+// hosts and text, the DSN, does not set target_session_attrs, they connect to the primary only, as accept decides; a
+// single host is accepted as it is.
+func Follow(cc *pgx.ConnConfig, text string, accept pgconn.ValidateConnectFunc) *Hosts {
 	h := &Hosts{of: map[string]string{}}
 	if len(List(cc)) < 2 {
 		return h
 	}
-	if cc.ValidateConnect == nil && !strings.Contains(dsn, "target_session_attrs") {
+	if cc.ValidateConnect == nil && !strings.Contains(text, "target_session_attrs") {
 		cc.ValidateConnect = accept
 	}
 	lookup := cc.LookupFunc
@@ -82,7 +93,7 @@ func (h *Hosts) Sort(cc *pgx.ConnConfig) {
 	if h.good == "" {
 		return
 	}
-	all := append([]*pgconn.FallbackConfig{{Host: cc.Host, Port: cc.Port, TLSConfig: cc.TLSConfig}}, cc.Fallbacks...)
+	all := entries(cc)
 	slices.SortStableFunc(all, func(a, b *pgconn.FallbackConfig) int { return h.rank(a) - h.rank(b) })
 	cc.Host, cc.Port, cc.TLSConfig, cc.Fallbacks = all[0].Host, all[0].Port, all[0].TLSConfig, all[1:]
 }
@@ -98,8 +109,8 @@ func name(host string, port uint16) string { return net.JoinHostPort(host, strco
 
 // List lists the hosts of a configuration, each one time: pgx has an entry for each way to encrypt.
 func List(cc *pgx.ConnConfig) []string {
-	hosts := []string{name(cc.Host, cc.Port)}
-	for _, f := range cc.Fallbacks {
+	var hosts []string
+	for _, f := range entries(cc) {
 		if host := name(f.Host, f.Port); !slices.Contains(hosts, host) {
 			hosts = append(hosts, host)
 		}
