@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"slices"
+
 	"github.com/google/uuid"
 
 	"github.com/breakpilot/tenant-registry/internal/audit"
@@ -16,9 +18,12 @@ type Caller struct {
 	OnBehalfOf audit.Party
 	// Idempotency makes a command repeatable; nil: every request is a command of its own.
 	Idempotency *Idempotency
-	SourceIP    string // canonical text of the peer's address, or empty
-	RequestID   string // becomes the events' correlation id
-	Route       string // recorded in security events
+	// ExpectedVersions are the versions of the object named by its id that a change is meant for; nil: any. A replay
+	// expects none.
+	ExpectedVersions []int64
+	SourceIP         string // canonical text of the peer's address, or empty
+	RequestID        string // becomes the events' correlation id
+	Route            string // recorded in security events
 }
 
 // createdBy is the text that a record stores of its creator: the actor's id, and whom it claimed to act for.
@@ -27,6 +32,17 @@ func (c Caller) createdBy() string {
 		return c.Actor.ID
 	}
 	return c.Actor.ID + " on behalf of " + c.OnBehalfOf.ID
+}
+
+// expectVersion refuses a change of an object that is in none of the expected versions.
+func (c Caller) expectVersion(version int64, what string) error {
+	if c.ExpectedVersions == nil || slices.Contains(c.ExpectedVersions, version) {
+		return nil
+	}
+	return &Error{
+		Kind: PreconditionFailed, Code: CodePrecondition,
+		Detail: "The " + what + " is not in the version that If-Match names.",
+	}
 }
 
 // Access is which objects a caller reaches. Everything outside of it is answered exactly as if it did not exist. The

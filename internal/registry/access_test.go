@@ -69,8 +69,8 @@ var uses = map[string]func(st *stage, by registry.Caller, tenant, key, event uui
 		return err
 	},
 	"update key": func(st *stage, by registry.Caller, _, key, _ uuid.UUID) error {
-		return second(testkit.Value(st.s.UpdateAPIKey(st.ctx, by, key, registry.APIKeyPatch{
-			Name: registry.Set("new"), ExpectedVersions: []int64{1},
+		return second(testkit.Value(st.s.UpdateAPIKey(st.ctx, expecting(by, 1), key, registry.APIKeyPatch{
+			Name: registry.Set("new"),
 		})))
 	},
 	"revoke key": func(st *stage, by registry.Caller, _, key, _ uuid.UUID) error {
@@ -155,5 +155,40 @@ func TestAccess_productSeesItsOwnEntitlements(t *testing.T) {
 	))
 	if err != nil || more || len(items) != 1 || items[0].Product != "scanner" {
 		t.Errorf("%+v, %t, %v", items, more, err)
+	}
+}
+
+// A change that is meant for another version of its object is refused, whatever it would do; one for this version is
+// made.
+func TestAccess_expectedVersion(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]func(st *stage, by registry.Caller) error{
+		"activate": func(st *stage, by registry.Caller) error {
+			return second(testkit.Value(st.s.ActivateTenant(st.ctx, by, st.trial.ID)))
+		},
+		"cancel": func(st *stage, by registry.Caller) error {
+			return second(testkit.Value(st.s.CancelTenant(st.ctx, by, st.active.ID)))
+		},
+		"rotate": func(st *stage, by registry.Caller) error {
+			_, _, err := testkit.Secret(st.s.RotateAPIKey(st.ctx, by, st.apiKey.ID, nil))
+			return err
+		},
+		"revoke": func(st *stage, by registry.Caller) error {
+			return second(testkit.Value(st.s.RevokeAPIKey(st.ctx, by, st.apiKey.ID, "")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			st := newStage(t, memory.New())
+			before := st.dump()
+			for _, versions := range [][]int64{{}, {70}} {
+				err := c(st, expecting(st.by, versions...))
+				st.refusal(err, registry.PreconditionFailed, registry.CodePrecondition)
+			}
+			if st.dump() != before {
+				t.Error("a refused change left something")
+			}
+			st.must(c(st, expecting(st.by, 70, 1, 2)))
+		})
 	}
 }

@@ -24,6 +24,9 @@ func (s *Service) RevokeAPIKey(ctx context.Context, by Caller, id uuid.UUID, rea
 		if err != nil {
 			return nil, err
 		}
+		if err := by.expectVersion(before.Version, "key"); err != nil {
+			return nil, err
+		}
 		if before.RevokedAt != nil {
 			return unchanged(before)
 		}

@@ -40,6 +40,9 @@ func (s *Service) RotateAPIKey(
 		if err != nil {
 			return nil, err
 		}
+		if err := by.expectVersion(before.Version, "key"); err != nil {
+			return nil, err
+		}
 		text := apikey.Generate(before.Environment)
 		after := before.rotated(text, time.Duration(seconds)*time.Second, now)
 		if err := tx.UpdateAPIKey(ctx, after); err != nil {

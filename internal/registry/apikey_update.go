@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,8 +17,6 @@ type APIKeyPatch struct {
 	Scopes    Optional[[]string]
 	ExpiresAt Optional[*time.Time]
 	Disabled  Optional[bool]
-	// ExpectedVersions are the versions of the key that the caller means to change; nil: any.
-	ExpectedVersions []int64
 }
 
 func (p APIKeyPatch) validate(now time.Time) error {
@@ -57,7 +54,7 @@ func (s *Service) UpdateAPIKey(ctx context.Context, by Caller, id uuid.UUID, p A
 		if err != nil {
 			return nil, err
 		}
-		if err := expectVersion(p.ExpectedVersions, before.Version, "key"); err != nil {
+		if err := by.expectVersion(before.Version, "key"); err != nil {
 			return nil, err
 		}
 		after := p.apply(before)
@@ -71,15 +68,4 @@ func (s *Service) UpdateAPIKey(ctx context.Context, by Caller, id uuid.UUID, p A
 		}
 		return changed(after, after.event("api_key.update", audit.Update, t, before))
 	})
-}
-
-// expectVersion refuses a change of an object that is in none of the expected versions; nil expects any.
-func expectVersion(expected []int64, version int64, what string) error {
-	if expected == nil || slices.Contains(expected, version) {
-		return nil
-	}
-	return &Error{
-		Kind: PreconditionFailed, Code: CodePrecondition,
-		Detail: "The " + what + " is not in the version that If-Match names.",
-	}
 }

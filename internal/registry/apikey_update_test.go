@@ -28,7 +28,7 @@ func TestUpdateAPIKey_changesCountVersions(t *testing.T) {
 		return got
 	}
 	for _, same := range []registry.APIKeyPatch{
-		{}, {ExpectedVersions: []int64{7, 1}}, {
+		{}, {
 			Name: registry.Set("old"), Scopes: registry.Set([]string{"a"}),
 			ExpiresAt: registry.Set(new(at(time.Hour).Add(999))),
 			Disabled:  registry.Set(false),
@@ -46,8 +46,7 @@ func TestUpdateAPIKey_changesCountVersions(t *testing.T) {
 		"new", []string{}, nil, true, *at(time.Minute), 2
 	got := update(registry.APIKeyPatch{
 		Name: registry.Set("new"), Scopes: registry.Set([]string{}), ExpiresAt: registry.Null[*time.Time](),
-		Disabled:         registry.Set(true),
-		ExpectedVersions: []int64{1},
+		Disabled: registry.Set(true),
 	})
 	stored, err := f.s.APIKey(f.ctx, f.by, k.ID)
 	f.must(err)
@@ -81,8 +80,8 @@ func TestUpdateAPIKey_refusalsLeaveNothing(t *testing.T) {
 		f.blames(f.refusal(err, registry.Invalid, registry.CodeInvalid), where)
 	}
 	for _, versions := range [][]int64{{}, {2}, {0, 3}} {
-		_, err := f.s.UpdateAPIKey(f.ctx, f.by, k.ID, registry.APIKeyPatch{
-			Name: registry.Set("new"), ExpectedVersions: versions,
+		_, err := f.s.UpdateAPIKey(f.ctx, expecting(f.by, versions...), k.ID, registry.APIKeyPatch{
+			Name: registry.Set("new"),
 		})
 		f.refusal(err, registry.PreconditionFailed, registry.CodePrecondition)
 	}

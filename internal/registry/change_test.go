@@ -149,8 +149,9 @@ var changes = []struct {
 			})))
 		},
 		func(st *stage) error {
-			return second(testkit.Value(st.s.UpdateAPIKey(st.ctx, st.by, st.apiKey.ID, registry.APIKeyPatch{
-				Name: registry.Set("new"), ExpectedVersions: []int64{7},
+			late := expecting(st.by, 7)
+			return second(testkit.Value(st.s.UpdateAPIKey(st.ctx, late, st.apiKey.ID, registry.APIKeyPatch{
+				Name: registry.Set("new"),
 			})))
 		},
 	}, {

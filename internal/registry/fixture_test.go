@@ -56,6 +56,12 @@ func fixtureOn(t *testing.T, store registry.Store, o ...func(*registry.Options))
 	return f
 }
 
+// expecting is a caller whose changes are meant for these versions.
+func expecting(by registry.Caller, versions ...int64) registry.Caller {
+	by.ExpectedVersions = append([]int64{}, versions...)
+	return by
+}
+
 // at is a time that far from noon.
 func at(d time.Duration) *time.Time { return new(noon.Add(d)) }
 

@@ -54,6 +54,9 @@ func (s *Service) transitionTenant(
 		if err != nil {
 			return nil, err
 		}
+		if err := by.expectVersion(before.Version, "tenant"); err != nil {
+			return nil, err
+		}
 		if !slices.Contains(step.from, before.Status) {
 			return nil, invalidTransition(before.Status, step.to)
 		}

@@ -57,5 +57,8 @@ func (s *Server) createAPIKey(c *call) (web.Response, error) {
 		TenantID: in.TenantID.UUID, Name: in.Name, Environment: apikey.Environment(in.Environment), Product: in.Product,
 		Scopes: web.Strings(in.Scopes), ExpiresAt: in.ExpiresAt.Time,
 	})
-	return web.Response{Status: http.StatusCreated, Replayed: got.Replayed, Body: secretOf(got.Value)}, err
+	a := keyAnswer(got.Value.APIKey)
+	a.Status, a.Location = http.StatusCreated, "/v1/api-keys/"+got.Value.ID.String()
+	a.Body, a.Replayed = secretOf(got.Value), got.Replayed
+	return a, err
 }

@@ -30,7 +30,6 @@ func (s *Server) updateAPIKey(c *call) (web.Response, error) {
 		ExpiresAt: registry.Optional[*time.Time]{
 			Present: in.ExpiresAt.Present, Null: in.ExpiresAt.Null, Value: in.ExpiresAt.Value.Time,
 		},
-		ExpectedVersions: web.IfMatch(c.Header, id),
 	})
 	return keyAnswer(got.Value), err
 }

@@ -72,8 +72,14 @@ func (s *Server) answer(rt *route, w http.ResponseWriter, r *http.Request) (web.
 		ctx, cancel = context.WithTimeout(ctx, s.callTimeout)
 		defer cancel()
 	}
-	return rt.Handle(s, &call{
+	c := &call{
 		Request: web.Request{Request: r, Ctx: ctx, Query: query, Body: body, MaxBody: limit},
 		by:      by, read: registry.ReadOptions{Fresh: web.WantsFresh(r.Header)},
-	})
+	}
+	if rt.Event != "" && len(r.Header["If-Match"]) > 0 { // the object of a change is the one in its path
+		if id, err := c.PathID(); err == nil {
+			c.by.ExpectedVersions = web.IfMatch(r.Header, id)
+		}
+	}
+	return rt.Handle(s, c)
 }

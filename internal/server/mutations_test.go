@@ -52,14 +52,20 @@ var mutations = map[string]mutation{
 		before: registry.StatusTrial, ok: http.StatusOK,
 		request: func(f fixture) request { return activateTenant(f.tenant) },
 		refused: func(s stage) []request {
-			return []request{activateTenant(s.active), activateTenant(s.frozen), activateTenant(unknownID)}
+			return []request{
+				activateTenant(s.active), activateTenant(s.frozen), activateTenant(unknownID),
+				activateTenant(s.trial).with("If-Match", `"1"`),
+			}
 		},
 	},
 	"POST /v1/tenants/{id}/cancel": {
 		policy: "cancel", event: "tenant.cancel", idempotent: true, ok: http.StatusOK,
 		request: func(f fixture) request { return cancelTenant(f.tenant) },
 		refused: func(s stage) []request {
-			return []request{cancelTenant(s.frozen), cancelTenant(s.trial), cancelTenant(unknownID)}
+			return []request{
+				cancelTenant(s.frozen), cancelTenant(s.trial), cancelTenant(unknownID),
+				cancelTenant(s.active).with("If-Match", `"1"`),
+			}
 		},
 	},
 	"POST /v1/catalog/request": {
@@ -106,7 +112,11 @@ var mutations = map[string]mutation{
 	"POST /v1/api-keys/{id}/rotate": {
 		policy: "API keys", event: "api_key.rotate", idempotent: true, body: &rotation{}, ok: http.StatusOK,
 		request: func(f fixture) request { return rotateAPIKey(f.key) },
-		refused: func(s stage) []request { return []request{rotateAPIKey(s.revoked), rotateAPIKey(unknownID)} },
+		refused: func(s stage) []request {
+			return []request{
+				rotateAPIKey(s.revoked), rotateAPIKey(unknownID), rotateAPIKey(s.key).with("If-Match", `"1"`),
+			}
+		},
 	},
 	"DELETE /v1/api-keys/{id}": {
 		policy: "API keys", event: "api_key.revoke", ok: http.StatusNoContent,
@@ -115,7 +125,7 @@ var mutations = map[string]mutation{
 		refused: func(s stage) []request {
 			empty := revokeAPIKey(s.key)
 			empty.target += "?reason="
-			return []request{revokeAPIKey(unknownID), empty}
+			return []request{revokeAPIKey(unknownID), empty, revokeAPIKey(s.key).with("If-Match", `"1"`)}
 		},
 	},
 	"POST /v1/api-keys/self-revoke": {

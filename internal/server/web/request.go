@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -88,10 +89,13 @@ func checkContentType(method string, h http.Header) error {
 	unsupported := func(detail string) error { return NewProblem(CodeUnsupportedMediaType, detail) }
 	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	charset := params["charset"]
-	isJSON := media == "application/json" || (method == http.MethodPatch && media == "application/merge-patch+json")
+	accepted := []string{"application/json"}
+	if method == http.MethodPatch {
+		accepted = append(accepted, "application/merge-patch+json")
+	}
 	switch {
-	case err != nil || !isJSON || len(h.Values("Content-Type")) > 1:
-		return unsupported("The body must be application/json.")
+	case err != nil || !slices.Contains(accepted, media) || len(h.Values("Content-Type")) > 1:
+		return unsupported("The body must be " + strings.Join(accepted, " or ") + ".")
 	case charset != "" && !strings.EqualFold(charset, "utf-8"):
 		return unsupported("The body must be in UTF-8.")
 	case strings.Join(h.Values("Content-Encoding"), "") != "":

@@ -332,7 +332,8 @@ func drawRotate(c *comparison) run {
 
 func drawUpdateKey(c *comparison) run {
 	by, i := c.caller(), c.one(len(c.sides[0].keys), "key")
-	patch := registry.APIKeyPatch{ExpectedVersions: draw(c, "expected versions", nil, nil, []int64{1}, []int64{})}
+	patch := registry.APIKeyPatch{}
+	expected := draw(c, "expected versions", nil, nil, []int64{1}, []int64{})
 	if drawBool(c, "no expiry") {
 		patch.ExpiresAt = registry.Null[*time.Time]()
 	}
@@ -349,7 +350,9 @@ func drawUpdateKey(c *comparison) run {
 		patch.ExpiresAt = registry.Set(new(c.now.Add(draw[time.Duration](c, "in", time.Hour, 40*24*time.Hour, 0))))
 	}
 	return func(s *side) (any, error) {
-		return s.service.UpdateAPIKey(c.ctx, by(s), nth(s.keys, i, unknown), patch)
+		caller := by(s)
+		caller.ExpectedVersions = expected
+		return s.service.UpdateAPIKey(c.ctx, caller, nth(s.keys, i, unknown), patch)
 	}
 }
 
