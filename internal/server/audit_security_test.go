@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"sync"
@@ -15,7 +16,11 @@ import (
 func watchedBy(api *client) (*client, func() []eventBody) {
 	api.t.Helper()
 	security := registry.NewSecurityLog(func(err error) { api.t.Errorf("a security event is lost: %v", err) })
-	stop := sync.OnceFunc(security.Close)
+	stop := sync.OnceFunc(func() {
+		if n := security.Close(context.Background()); n != 0 {
+			api.t.Errorf("%d security events are lost", n)
+		}
+	})
 	api.t.Cleanup(stop)
 	options := registry.Options{Now: api.clock.now, Security: security}
 	server := startServer(api.t, api.store, options, Config{

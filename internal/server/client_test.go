@@ -222,6 +222,7 @@ func (c *client) exchange(r request) *reply {
 		c.t.Fatal(err)
 	}
 	got := &reply{t: c.t, what: r.method + " " + r.target, status: resp.StatusCode, header: resp.Header, body: body}
+	got.closes = resp.Close
 	c.trace.add(got)
 	if c.sent != nil {
 		c.sent.add(got)
@@ -259,6 +260,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   []byte
+	closes bool // it says Connection: close, which the header does not show
 }
 
 // shows reports whether a text is in the header or in the body.

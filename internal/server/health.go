@@ -17,7 +17,7 @@ func (s *Server) healthz(*call) (web.Response, error) {
 // readyz reports whether traffic should come here: the store can be read, its schema is clean and new enough, and the
 // process is not draining. Whether changes can be committed is a member of the answer: while they cannot, reads go on.
 func (s *Server) readyz(c *call) (web.Response, error) {
-	if s.draining.Load() {
+	if s.Responder.Drain.Begun() {
 		return web.Response{}, web.NewProblem(codeNotReady, "The process is draining.")
 	}
 	status, err := s.registry.Ping(c.Ctx)

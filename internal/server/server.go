@@ -47,7 +47,6 @@ type Server struct {
 	docs           bool
 	callTimeout    time.Duration
 	selfRevokePace time.Duration
-	draining       atomic.Bool
 	readiness      atomic.Pointer[readiness] // what /readyz answered last
 	handler        http.Handler
 }
@@ -61,8 +60,10 @@ func newServer(c Config, table []route) *Server {
 		log = slog.Default()
 	}
 	s := &Server{
-		Responder: &web.Responder{Log: log, Realm: "tenant-registry", Problems: problems, Translate: translate},
-		registry:  c.Registry, auth: c.Auth, security: c.Security, limits: newRateLimits(c.RateLimit),
+		Responder: &web.Responder{
+			Log: log, Realm: "tenant-registry", Problems: problems, Drain: web.NewDrain(), Translate: translate,
+		},
+		registry: c.Registry, auth: c.Auth, security: c.Security, limits: newRateLimits(c.RateLimit),
 		trustedProxies: c.TrustedProxies, log: log, version: c.Version, docs: c.Docs,
 		callTimeout:    cmp.Or(c.CallTimeout, 5*time.Second),
 		selfRevokePace: cmp.Or(c.SelfRevokePace, 100*time.Millisecond),
@@ -82,9 +83,13 @@ func newServer(c Config, table []route) *Server {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// Drain makes /readyz answer 503 from now on, so that no new traffic is sent here, and answers long polls, now and
-// later, at once; everything else goes on.
+// Drain makes /readyz answer 503 from now on, so that no new traffic is sent here. Every answer from then on closes its
+// connection, so that a client's next request goes elsewhere, also where connections are balanced and not requests.
+// Long polls, now and later, are answered at once; everything else goes on.
 func (s *Server) Drain() {
-	s.draining.Store(true)
+	s.Responder.Drain.Begin()
 	s.registry.EndLongPolls()
 }
+
+// GiveUpStalled cuts off, from now on, clients that take longer than two seconds to read one part of a long answer.
+func (s *Server) GiveUpStalled() { s.Responder.Drain.GiveUpStalled() }

@@ -44,29 +44,36 @@ func requestID(h http.Header, isSecret func(string) bool) string {
 	return uuid.Must(uuid.NewV7()).String()
 }
 
-// recorder remembers what was answered.
+// recorder remembers what was answered. In a drain the answer says that its connection is closed.
 type recorder struct {
 	http.ResponseWriter
+	drain  *Drain
 	status int
 	bytes  int64
 }
 
 // WriteHeader remembers the status.
 func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
+	w.begin(status)
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // Write counts what is written.
 func (w *recorder) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.begin(http.StatusOK)
 	n, err := w.ResponseWriter.Write(b)
 	w.bytes += int64(n)
 	return n, err
+}
+
+func (w *recorder) begin(status int) {
+	if w.status != 0 {
+		return
+	}
+	w.status = status
+	if w.drain.Begun() {
+		w.Header()["Connection"] = closing
+	}
 }
 
 // Unwrap lets http.ResponseController reach the connection.

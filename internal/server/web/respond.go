@@ -12,6 +12,7 @@ type Responder struct {
 	Log      *slog.Logger
 	Realm    string                 // of WWW-Authenticate
 	Problems map[string]ProblemType // by code
+	Drain    *Drain                 // of the server's connections; nil: there is none
 	// Translate returns the problem that stands for an error which is none; nil: it is internal, and the log alone says
 	// why.
 	Translate func(error) *Problem
@@ -45,6 +46,7 @@ var (
 	authorization = []string{"Authorization"}
 	typeJSON      = []string{"application/json"}
 	noSniffing    = []string{"nosniff"}
+	closing       = []string{"close"}
 )
 
 // setHeader is h.Set for a name in its canonical form.

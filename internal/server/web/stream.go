@@ -32,7 +32,8 @@ func (rs *Responder) stream(w http.ResponseWriter, r *http.Request, a Response) 
 	if r.Method == http.MethodHead {
 		return
 	}
-	if err := a.Stream(parts{w}); err != nil {
+	defer rs.Drain.watch(w)()
+	if err := a.Stream(parts{w, rs.Drain}); err != nil {
 		info := Info(r)
 		rs.Log.WarnContext(info.Context, "answer cut short", "error", err, "route", info.Route, "request_id", info.ID)
 		panic(http.ErrAbortHandler)
@@ -40,11 +41,14 @@ func (rs *Responder) stream(w http.ResponseWriter, r *http.Request, a Response) 
 }
 
 // parts sends each write at once, and gives it a deadline of its own.
-type parts struct{ http.ResponseWriter }
+type parts struct {
+	http.ResponseWriter
+	drain *Drain
+}
 
 // Write implements io.Writer.
 func (w parts) Write(b []byte) (int, error) {
-	SetWriteDeadline(w.ResponseWriter, WriteTimeout)
+	w.drain.limit(w.ResponseWriter)
 	n, err := w.ResponseWriter.Write(b)
 	if err == nil {
 		err = http.NewResponseController(w.ResponseWriter).Flush()
