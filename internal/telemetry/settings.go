@@ -33,8 +33,8 @@ type endpoint struct {
 //
 // {signal} is TRACES, METRICS or LOGS. The SDK itself reads the rest from the process's environment: timeouts,
 // compression and certificates (OTEL_EXPORTER_OTLP_…), batches and limits (OTEL_BSP_…, OTEL_BLRP_…, OTEL_SPAN_…),
-// OTEL_METRIC_EXPORT_… and OTEL_TRACES_SAMPLER. The headers are read here because the SDK prints a malformed one, which
-// may be a secret, to standard error.
+// OTEL_METRIC_EXPORT_… and OTEL_TRACES_SAMPLER. checkSDK refuses what the SDK would ignore, or die of. The headers are
+// read here because the SDK prints a malformed one, which may be a secret, to standard error.
 func readSettings(getenv func(string) string) (settings, error) {
 	env := func(name string) string { return strings.TrimSpace(getenv(name)) }
 	s := settings{disabled: strings.EqualFold(env("OTEL_SDK_DISABLED"), "true")}
@@ -60,7 +60,10 @@ func readSettings(getenv func(string) string) (settings, error) {
 	if name := env("OTEL_SERVICE_NAME"); name != "" {
 		s.resource["service.name"] = name
 	}
-	return s, nil
+	if s.traces != nil || s.metrics != nil || s.logs != nil {
+		err = checkSDK(getenv)
+	}
+	return s, err
 }
 
 // readEndpoint tells where a signal goes; nil if nowhere. path is what is added to the base URL.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -244,6 +245,65 @@ func TestSetup_refusesInOneSentence(t *testing.T) {
 				t.Errorf("the error is not a sentence: %q", err)
 			}
 		})
+	}
+}
+
+// TestSetup_refusesWhatTheSDKCannotUse asserts that a value at which the SDK panics, or for which it allocates without
+// measure, or which it ignores, is refused by its name. The controls are at the ends of what is allowed.
+func TestSetup_refusesWhatTheSDKCannotUse(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "none.pem")
+	for _, tc := range []struct{ name, value, want string }{
+		{"OTEL_BSP_MAX_QUEUE_SIZE", "-1", "a whole number from 1 to 100000"},
+		{"OTEL_BSP_MAX_QUEUE_SIZE", "99999999999", "a whole number from 1 to 100000"},
+		{"OTEL_BSP_MAX_QUEUE_SIZE", "99999999999999999999", "a whole number from 1 to 100000"},
+		{"OTEL_BSP_MAX_QUEUE_SIZE", "2048 ", "a whole number from 1 to 100000"},
+		{"OTEL_BSP_MAX_QUEUE_SIZE", "100000", ""},
+		{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "-1", "a whole number"},
+		{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1", ""},
+		{"OTEL_BSP_SCHEDULE_DELAY", "0", "a whole number from 1 to 3600000"},
+		{"OTEL_BSP_EXPORT_TIMEOUT", "10s", "a whole number"},
+		{"OTEL_BLRP_MAX_QUEUE_SIZE", "99999999999", "a whole number"},
+		{"OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", "99999999999", "a whole number"},
+		{"OTEL_BLRP_SCHEDULE_DELAY", "-1", "a whole number"},
+		{"OTEL_BLRP_EXPORT_TIMEOUT", "many", "a whole number"},
+		{"OTEL_METRIC_EXPORT_INTERVAL", "9223372036854775807", "a whole number"},
+		{"OTEL_METRIC_EXPORT_INTERVAL", "1000", ""},
+		{"OTEL_METRIC_EXPORT_TIMEOUT", "0", "a whole number"},
+		{"OTEL_EXPORTER_OTLP_TIMEOUT", "-10000", "a whole number"},
+		{"OTEL_EXPORTER_OTLP_LOGS_TIMEOUT", "10s", "a whole number"},
+		{"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-2", "a whole number from -1 to 1000000"},
+		{"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "-1", ""},
+		{"OTEL_SPAN_EVENT_COUNT_LIMIT", "1e3", "a whole number"},
+		{"OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "99999999999", "a whole number"},
+		{"OTEL_TRACES_SAMPLER", "sometimes", "one of always_on, always_off"},
+		{"OTEL_TRACES_SAMPLER", "parentbased_always_off", ""},
+		{"OTEL_EXPORTER_OTLP_COMPRESSION", "zip", "one of gzip, none"},
+		{"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "both", "one of cumulative, delta, lowmemory"},
+		{"OTEL_EXPORTER_OTLP_CERTIFICATE", file, "a file with certificates"},
+	} {
+		t.Run(tc.name+"="+tc.value, func(t *testing.T) {
+			t.Parallel()
+			_, err := readSettings(env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1", tc.name, tc.value))
+			if tc.want == "" && err != nil {
+				t.Errorf("refused: %v", err)
+			}
+			if tc.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tc.name+" must be "+tc.want)) {
+				t.Errorf("the error is %v, want that %s must be %s", err, tc.name, tc.want)
+			}
+			if _, err := readSettings(env(tc.name, tc.value)); err != nil {
+				t.Errorf("refused although nothing is exported: %v", err)
+			}
+		})
+	}
+	for part, ok := range map[string]bool{
+		"0.25": true, "0": true, "1.5": false, "NaN": false, "-1": false, "x": false,
+	} {
+		_, err := readSettings(env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1",
+			"OTEL_TRACES_SAMPLER", "traceidratio", "OTEL_TRACES_SAMPLER_ARG", part))
+		if (err == nil) != ok {
+			t.Errorf("a part of %s: %v", part, err)
+		}
 	}
 }
 
