@@ -111,9 +111,10 @@ var levels = map[string]slog.Level{
 }
 
 // Load reads the settings and refuses those of stage and prod that would be unsafe. Its error is one sentence for each
-// setting that is wrong, each naming the variable.
+// setting that is wrong, each naming the variable. A line feed at the end of a value, as files have one, is no part of
+// it.
 func Load(getenv func(string) string) (Config, error) {
-	r := reader{getenv: getenv}
+	r := reader{getenv: func(name string) string { return strings.TrimRight(getenv(name), "\r\n") }}
 	c := Config{
 		Env:            r.oneOf("APP_ENV", "dev", "stage", "prod"),
 		Addr:           r.addr("ADDR"),

@@ -63,7 +63,11 @@ func (r *reader) dsn(name string) (value Secret, file string) {
 		!strings.Contains(text, "=") {
 		r.fault(name, "must be a Postgres DSN, such as postgres://user:password@host:5432/database")
 	}
-	return value, file
+	text, ok := withoutCharset(text)
+	if !ok {
+		r.fault(name, "must not have another charset than utf8, the only one that is used")
+	}
+	return Secret(text), file
 }
 
 // secureDSN refuses a DSN whose connections are not verified.
