@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,13 +23,10 @@ const canary = "c4n4ry-p4ssw0rd"
 // end by themselves.
 func runHere(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	values := map[string]string{"ADDR": "127.0.0.1:0", "DRAIN_DELAY": "0s"}
-	for _, variable := range env {
-		name, value, _ := strings.Cut(variable, "=")
-		values[name] = value
-	}
 	var out, errOut testkit.Output
-	code = run(t.Context(), args, func(name string) string { return values[name] }, &out, &errOut)
+	environ := append([]string{"ADDR=127.0.0.1:0", "DRAIN_DELAY=0s"}, env...)
+	slices.Reverse(environ) // the last one counts
+	code = run(t.Context(), args, environ, &out, &errOut)
 	return code, out.String(), errOut.String()
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"sync"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -16,13 +17,35 @@ type core struct {
 	service  *registry.Service
 	security *registry.SecurityLog
 	sample   registry.Sample // of the in-memory store
-	closers  []func()
+
+	stopUsage  func(context.Context) (lost int)
+	closeStore func()
+	countLost  func() // one security event
+	log        *slog.Logger
 }
 
-// close writes what is left and ends; what was started last goes first.
-func (c *core) close() {
-	for i := len(c.closers) - 1; i >= 0; i-- {
-		c.closers[i]()
+// close writes what is queued, logs what is lost if that takes too long, and closes the store.
+func (c *core) close(e *ending) {
+	writing, cancel := e.within(recordGrace)
+	defer cancel()
+	var events, uses int
+	var both sync.WaitGroup
+	both.Go(func() { events = c.security.Close(writing) })
+	both.Go(func() { uses = c.stopUsage(writing) })
+	both.Wait()
+	if events > 0 {
+		c.log.Error("security events lost", "count", events, "reason", "they could not be written in time")
+	}
+	for range events {
+		c.countLost()
+	}
+	if uses > 0 {
+		c.log.Warn("times of use of keys lost", "count", uses, "reason", "they could not be written in time")
+	}
+	closing, cancel := e.within(closeGrace)
+	defer cancel()
+	if !waitFor(closing, c.closeStore) {
+		c.log.Warn("connections of the database left to the end of the process")
 	}
 }
 
@@ -36,13 +59,14 @@ func openCore(ctx context.Context, cfg config.Config, signer note.Signer, tel *t
 	if err != nil {
 		return nil, err
 	}
-	c := &core{closers: []func(){store.Close}}
+	log := tel.Logger()
+	c := &core{closeStore: store.Close, countLost: lost, log: log}
 	if c.sample, err = store.sample(ctx); err != nil {
-		c.close()
+		store.Close()
 		return nil, err
 	}
-	log := tel.Logger()
 	usage, stopUsage := recordUsage(store, log)
+	c.stopUsage = stopUsage
 	c.security = registry.NewSecurityLog(func(err error) {
 		lost()
 		log.Error("security event lost", "error", err)
@@ -50,12 +74,14 @@ func openCore(ctx context.Context, cfg config.Config, signer note.Signer, tel *t
 	c.service = registry.New(store, registry.Options{
 		MaxKeys: cfg.MaxKeys, Version: version, Signer: signer, Usage: usage, Security: c.security,
 	})
-	c.closers = append(c.closers, stopUsage, c.security.Close)
 	return c, nil
 }
 
-// recordUsage writes the times of use of keys in the background until stop is called, which writes what is left.
-func recordUsage(store registry.Store, log *slog.Logger) (usage *registry.UsageRecorder, stop func()) {
+// recordUsage writes the times of use of keys in the background until stop is called, which writes what is left until
+// its context ends, and returns of how many secrets the time of use is lost.
+func recordUsage(
+	store registry.Store, log *slog.Logger,
+) (usage *registry.UsageRecorder, stop func(context.Context) (lost int)) {
 	usage = registry.NewUsageRecorder(store, registry.UsageRecorderOptions{Logger: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -63,8 +89,9 @@ func recordUsage(store registry.Store, log *slog.Logger) (usage *registry.UsageR
 		defer close(ended)
 		usage.Run(ctx)
 	}()
-	return usage, func() {
+	return usage, func(last context.Context) int {
 		cancel()
 		<-ended
+		return usage.Close(last)
 	}
 }

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// healthcheck asks the server that runs with the same environment, for a container's HEALTHCHECK.
+// healthcheck asks the server that runs with the same environment, for a container's HEALTHCHECK. It asks that server
+// and no other: a proxy of the environment (HTTP_PROXY) is not for it, whatever ADDR is.
 func healthcheck(ctx context.Context, args []string, getenv func(string) string) error {
 	addr, path := getenv("ADDR"), "/healthz"
 	if addr == "" {
@@ -30,7 +31,9 @@ func healthcheck(ctx context.Context, args []string, getenv func(string) string)
 	if err != nil {
 		return unusable{err}
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client := http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}

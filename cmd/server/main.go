@@ -13,13 +13,15 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/breakpilot/tenant-registry/internal/config"
 )
 
 // version is set by the linker: -X main.version=v1.2.3.
 var version = "dev"
 
 func main() {
-	os.Exit(run(untilSignal(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+	os.Exit(run(untilSignal(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
 // untilSignal ends at the first signal. A second one, however soon after the first was acted on, ends the program.
@@ -44,14 +46,15 @@ const usage = `usage: tenant-registry                     serve the API
 `
 
 // run is the program with the operating system as its arguments; it returns the exit code.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	getenv := config.Getenv(environ)
 	command := "serve"
 	if len(args) > 0 {
 		command = args[0]
 	}
 	switch {
 	case command == "serve" && len(args) <= 1:
-		return fail(stderr, serve(ctx, getenv, stdout, stderr))
+		return fail(stderr, serve(ctx, environ, stdout, stderr))
 	case command == "healthcheck" && len(args) <= 2:
 		return fail(stderr, healthcheck(ctx, args[1:], getenv))
 	case command == "seed" && len(args) == 1:

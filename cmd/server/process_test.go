@@ -71,6 +71,7 @@ type program struct {
 	stdout, stderr testkit.Output
 	ended          chan struct{}
 	URL, Admin     string // from when it serves
+	distant        string // where a test puts a network between it and its callers
 	client         *http.Client
 }
 
@@ -182,6 +183,7 @@ type reply struct {
 	status int
 	header http.Header
 	text   string
+	closes bool // it says Connection: close, which the header does not show
 }
 
 // member is the value at a path of names in the JSON body, nil if there is none.
@@ -223,7 +225,7 @@ func (p *program) try(method, path, body string, change ...func(*http.Request)) 
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	return reply{resp.StatusCode, resp.Header, string(text)}, err
+	return reply{resp.StatusCode, resp.Header, string(text), resp.Close}, err
 }
 
 // call is try that must have an answer with this status.

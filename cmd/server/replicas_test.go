@@ -140,12 +140,14 @@ func spread(all []time.Duration) string {
 	return fmt.Sprintf("p50 %s, p99 %s, worst %s", all[n/2], all[n*99/100], all[n-1])
 }
 
-// seedDatabase puts the sample data into a database.
-func seedDatabase(t *testing.T, dsn string) {
+// seedDatabase puts the sample data into a database, and returns the API key.
+func seedDatabase(t *testing.T, dsn string) (key string) {
 	t.Helper()
-	if code, _, stderr := runHere(t, []string{"DATABASE_URL=" + dsn}, "seed"); code != 0 {
+	code, stdout, stderr := runHere(t, []string{"DATABASE_URL=" + dsn}, "seed")
+	if code != 0 {
 		t.Fatalf("seed: exit %d, %s", code, stderr)
 	}
+	return keyText.FindString(stdout)
 }
 
 // TestCacheOff is the control of TestRevocationReachesReplicas: a replica with CACHE=off answers from the database, and

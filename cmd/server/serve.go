@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime/debug"
+	"os"
 	"syscall"
 	"time"
 
@@ -18,10 +18,7 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/telemetry"
 )
 
-const (
-	shutdownTimeout = 20 * time.Second
-	maxHeaderBytes  = 128 << 10 // a token that is too long is told so by authentication
-)
+const maxHeaderBytes = 128 << 10 // a token that is too long is told so by authentication
 
 // limits are how long one connection may take for its header, the whole request, the answer, and to begin the next
 // request. A handler has its own deadline, which is shorter than write, or lifts these and sets its own.
@@ -32,12 +29,15 @@ var usualLimits = limits{
 }
 
 // serve runs the API until ctx ends, and then drains it.
-func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Writer) error {
+func serve(ctx context.Context, environ []string, stdout, stderr io.Writer) error {
+	getenv := config.Getenv(environ)
 	cfg, err := config.Load(getenv)
 	if err != nil {
-		return unusable{err}
+		return unusable{errors.Join(err, misspelledError(environ))}
 	}
-	setGCPercent(cfg.GCPercent, getenv)
+	defer endBy(ctx, cfg.DrainDelay+forceAfter, stderr)()
+	memory := config.MemoryLimit(os.DirFS("/"))
+	setMemory(cfg.GCPercent, memory, getenv)
 	signer, err := checkpointSigner(cfg.AuditSigning)
 	if err != nil {
 		return unusable{err}
@@ -49,16 +49,22 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 	if err != nil {
 		return unusable{err}
 	}
-	defer flush(tel)
+	var e ending
+	defer flush(tel, &e)
 	log := tel.Logger()
 	for _, warning := range cfg.Warnings {
 		log.Warn("setting most likely not meant", "warning", warning)
 	}
+	warnOfMisspelled(environ, log)
+	warnOfMemory(memory, cfg.CacheKeys, log)
 	c, err := openCore(ctx, cfg, signer, tel)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil // told to end before it served
+	case err != nil:
 		return err
 	}
-	defer c.close()
+	defer c.close(&e)
 	who, stopAuth, err := authenticator(cfg, log)
 	if err != nil {
 		return unusable{err}
@@ -83,14 +89,8 @@ func serve(ctx context.Context, getenv func(string) string, stdout, stderr io.Wr
 		return fmt.Errorf("the listener ended: %w", err)
 	case <-ctx.Done():
 	}
-	return drain(api, web, cfg.DrainDelay, log)
-}
-
-// setGCPercent makes the collector run less often than Go's default of 100 percent, unless GOGC says how often.
-func setGCPercent(percent int, getenv func(string) string) {
-	if getenv("GOGC") == "" {
-		debug.SetGCPercent(percent)
-	}
+	drain(api, web, cfg.DrainDelay, &e, log)
+	return nil
 }
 
 func newAPI(cfg config.Config, c *core, who auth.Authenticator, tel *telemetry.Telemetry) *server.Server {
@@ -105,29 +105,6 @@ func httpServer(handler http.Handler, within limits, log *slog.Logger) *http.Ser
 		Handler: handler, ReadHeaderTimeout: within.header, ReadTimeout: within.read, WriteTimeout: within.write,
 		IdleTimeout: within.idle, MaxHeaderBytes: maxHeaderBytes, DisableGeneralOptionsHandler: true,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-}
-
-// drain first makes /readyz say no, so that new traffic goes elsewhere, and only then stops listening; what has begun
-// is finished.
-func drain(api *server.Server, web *http.Server, delay time.Duration, log *slog.Logger) error {
-	log.Info("draining", "delay", delay.String())
-	api.Drain()
-	time.Sleep(delay)
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-	defer cancel()
-	if err := web.Shutdown(ctx); err != nil {
-		return fmt.Errorf("requests were still running %s after the listener closed: %w", shutdownTimeout, err)
-	}
-	log.Info("drained")
-	return nil
-}
-
-func flush(tel *telemetry.Telemetry) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := tel.Shutdown(ctx); err != nil {
-		tel.Logger().Warn("telemetry was not flushed", "error", err)
 	}
 }
 

@@ -32,8 +32,7 @@ func TestRecordUsage_writtenOnStop(t *testing.T) {
 	if used() {
 		t.Error("the use was written before its time")
 	}
-	stop()
-	if !used() {
-		t.Error("the use was not written when the server stopped")
+	if lost := stop(t.Context()); lost != 0 || !used() {
+		t.Errorf("the use was not written when the server stopped, %d are lost", lost)
 	}
 }

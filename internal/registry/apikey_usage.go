@@ -31,12 +31,11 @@ const (
 	usageCapacity = 1 << 16   // secrets recorded between two writes
 	usageShards   = 16        // each with a lock of its own
 	usageStep     = 1_000_000 // microseconds: a use of a secret that is later by less is not recorded
-	lastWrite     = 5 * time.Second
 )
 
-// UsageRecorder records when keys were used, in memory until Run or Flush writes it to the store. To record a use calls
-// no store and waits for none. The memory is bounded: a use for which there is no room is dropped and counted. It is
-// safe for concurrent use.
+// UsageRecorder records when keys were used, in memory until Run, Flush or Close writes it to the store. To record a
+// use calls no store and waits for none. The memory is bounded: a use for which there is no room is dropped and
+// counted. It is safe for concurrent use.
 type UsageRecorder struct {
 	store   Store
 	log     *slog.Logger
@@ -110,7 +109,7 @@ func (u *UsageRecorder) put(hash apikey.Hash, use lastUse, step int64) {
 // Dropped is how many uses were dropped so far.
 func (u *UsageRecorder) Dropped() int64 { return u.dropped.Load() }
 
-// Run writes the recorded uses at intervals until ctx ends, and then what is left, which takes at most five seconds.
+// Run writes the recorded uses at intervals until ctx ends. What is left then is for Close.
 func (u *UsageRecorder) Run(ctx context.Context) {
 	tick := time.NewTicker(u.every)
 	defer tick.Stop()
@@ -119,17 +118,32 @@ func (u *UsageRecorder) Run(ctx context.Context) {
 		case <-tick.C:
 			u.write(ctx)
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWrite)
-			defer cancel()
-			u.write(last)
 			return
 		}
 	}
 }
 
-// write is Flush; it logs failures and dropped uses.
+// Close writes what is left until ctx ends, and returns of how many secrets the time of use is lost. Run must have
+// ended.
+func (u *UsageRecorder) Close(ctx context.Context) (lost int) {
+	u.write(ctx)
+	return u.recorded()
+}
+
+// recorded is of how many secrets a use is not written yet.
+func (u *UsageRecorder) recorded() (n int) {
+	for i := range u.shards {
+		s := &u.shards[i]
+		s.mu.Lock()
+		n += len(s.newest)
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// write is Flush; it logs dropped uses, and failures unless ctx is why.
 func (u *UsageRecorder) write(ctx context.Context) {
-	if err := u.Flush(ctx); err != nil {
+	if err := u.Flush(ctx); err != nil && ctx.Err() == nil {
 		u.log.WarnContext(ctx, "the times of use of keys could not be written yet", "error", err)
 	}
 	u.writing.Lock()

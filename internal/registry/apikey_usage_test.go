@@ -170,7 +170,7 @@ func TestUsageRecorder_isBounded(t *testing.T) {
 	}
 }
 
-// Run writes every 20 seconds, and when it ends.
+// Run writes every 20 seconds, and Close what is left.
 func TestUsageRecorder_writesEveryTwentySeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -197,10 +197,31 @@ func TestUsageRecorder_writesEveryTwentySeconds(t *testing.T) {
 		f.verdict(text)
 		stop()
 		<-ended
+		if lost := uses.Close(f.ctx); lost != 0 {
+			t.Errorf("%d are lost", lost)
+		}
 		if last, _ := f.used(k.ID); len(store.written()) != 2 || !sameTime(last, at(time.Minute)) {
 			t.Errorf("%d writes in the end, used %v", len(store.written()), last)
 		}
 	})
+}
+
+// Close counts what the store does not take in time.
+func TestUsageRecorder_closeCountsWhatIsLost(t *testing.T) {
+	t.Parallel()
+	f, store, uses, acme := usageFixture(t, registry.UsageRecorderOptions{})
+	for range 3 {
+		_, text := f.key(registry.APIKeyInput{TenantID: acme.ID})
+		f.verdict(text)
+	}
+	store.fail(registry.ErrUnavailable)
+	if lost := uses.Close(f.ctx); lost != 3 {
+		t.Errorf("%d are lost, want 3", lost)
+	}
+	store.fail(nil) // the control
+	if lost := uses.Close(f.ctx); lost != 0 {
+		t.Errorf("%d are lost, want none", lost)
+	}
 }
 
 // To record a use allocates nothing after the maps have grown.

@@ -42,7 +42,10 @@ type SecurityLog struct {
 	service *Service
 	lost    func(error)
 	queue   chan audit.Event
+	life    context.Context // of the writes; ended when Close has waited long enough
+	end     context.CancelFunc
 	done    chan struct{}
+	unsaved int // events that were not written when life had ended; to be read after done
 
 	mu       sync.Mutex
 	closed   bool
@@ -62,8 +65,9 @@ type refusals struct {
 // NewSecurityLog makes a SecurityLog for Options.Security of one Service. It writes from New until Close. lost is
 // called for each event that could not be written, with the reason.
 func NewSecurityLog(lost func(error)) *SecurityLog {
+	life, end := context.WithCancel(context.Background())
 	return &SecurityLog{
-		lost: lost, queue: make(chan audit.Event, securityQueueSize), done: make(chan struct{}),
+		lost: lost, queue: make(chan audit.Event, securityQueueSize), life: life, end: end, done: make(chan struct{}),
 		reads:    otter.Must(&otter.Options[logRead, time.Time]{MaximumSize: maxRecordedReads}),
 		refusals: map[string]*refusals{},
 	}
@@ -78,27 +82,44 @@ func (l *SecurityLog) start(s *Service) {
 	go l.write()
 }
 
-// Close writes what is queued and ends. What is recorded afterwards is lost.
-func (l *SecurityLog) Close() {
+// Close writes what is queued until ctx ends, and returns how many events were left then. Those are lost, without a
+// call each, and so is what is recorded afterwards.
+func (l *SecurityLog) Close(ctx context.Context) (lost int) {
 	if l == nil {
-		return
+		return 0
 	}
 	l.mu.Lock()
 	l.closed = true
 	close(l.queue)
 	l.mu.Unlock()
+	stop := context.AfterFunc(ctx, l.end)
+	defer stop()
 	<-l.done
+	l.end()
+	return l.unsaved
 }
 
 func (l *SecurityLog) write() {
 	defer close(l.done)
 	for e := range l.queue {
-		ctx, cancel := context.WithTimeout(context.Background(), securityWriteTimeout)
-		if err := recoverToError(func() error { return l.service.appendOwnEvent(ctx, e) }); err != nil {
+		err := l.writeOne(e)
+		switch {
+		case err == nil:
+		case l.life.Err() != nil:
+			l.unsaved++
+		default:
 			l.lost(err)
 		}
-		cancel()
 	}
+}
+
+func (l *SecurityLog) writeOne(e audit.Event) error {
+	ctx, cancel := context.WithTimeout(l.life, securityWriteTimeout)
+	defer cancel()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return recoverToError(func() error { return l.service.appendOwnEvent(ctx, e) })
 }
 
 // AuthenticationFailed records a credential that was not accepted; reason is for operators and holds nothing of the

@@ -26,7 +26,9 @@ func securityFixture(
 	f = newFixture(t, append(o, func(o *registry.Options) { o.Security = l })...)
 	recorded = func() []audit.Event {
 		t.Helper()
-		l.Close()
+		if n := l.Close(t.Context()); n != 0 {
+			t.Errorf("%d events are lost", n)
+		}
 		log := slices.DeleteFunc(f.log(), func(e audit.Event) bool { return e.GroupID != uuid.Nil })
 		for _, e := range log {
 			if e.Component != "tenant-registry" {
@@ -159,16 +161,54 @@ func TestSecurityLog_isBounded(t *testing.T) {
 		t.Errorf("%d of 3000 are lost while nothing can be written", n)
 	}
 	close(store.open)
-	l.Close()
-	if lost.Load() != 3001 || unavailable.Load() != 1025 {
-		t.Errorf("%d are lost, %d of them by the store", lost.Load(), unavailable.Load())
+	if n := l.Close(t.Context()); n != 0 || lost.Load() != 3001 || unavailable.Load() != 1025 {
+		t.Errorf("%d are lost, %d of them by the store, %d by the end", lost.Load(), unavailable.Load(), n)
 	}
 	var none *registry.SecurityLog
 	none.LogRead(f.by, nil)
 	none.AuthenticationFailed(f.by, "")
 	none.AuthorizationDenied(f.by, "")
 	none.LogExported(f.by, uuid.Nil, nil)
-	none.Close()
+	none.Close(t.Context())
+}
+
+// Close writes what is queued as long as it may, and counts the rest, without a call for each. The control is a store
+// that takes the events: none is lost.
+func TestSecurityLog_closeIsBounded(t *testing.T) {
+	t.Parallel()
+	const events = 100
+	for name, tc := range map[string]struct {
+		isStuck bool
+		lost    int
+	}{
+		"stuck": {true, events}, "control": {false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var store registry.Store = memory.New()
+			if tc.isStuck {
+				never := make(chan struct{})
+				t.Cleanup(func() { close(never) })
+				store = stuck{store, make(chan struct{}, events), never}
+			}
+			l := registry.NewSecurityLog(func(err error) { t.Errorf("an event is lost by itself: %v", err) })
+			f := fixtureOn(t, store, func(o *registry.Options) { o.Security = l })
+			for range events {
+				l.LogExported(f.by, uuid.Nil, nil)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			if !tc.isStuck {
+				ctx = t.Context()
+			}
+			if n := l.Close(ctx); n != tc.lost {
+				t.Errorf("%d events are lost, want %d", n, tc.lost)
+			}
+			if n := len(f.log()); n != events-tc.lost {
+				t.Errorf("%d events were written", n)
+			}
+		})
+	}
 }
 
 // Every use case that shows a part of a log records the read, each time that it succeeds and never when it is refused;
