@@ -52,10 +52,7 @@ func serve(ctx context.Context, environ []string, stdout, stderr io.Writer) erro
 	var e ending
 	defer flush(tel, &e)
 	log := tel.Logger()
-	for _, warning := range cfg.Warnings {
-		log.Warn("setting most likely not meant", "warning", warning)
-	}
-	warnOfMisspelled(environ, log)
+	warnOfSettings(cfg, environ, log)
 	warnOfMemory(memory, cfg.CacheKeys, log)
 	c, err := openCore(ctx, cfg, signer, tel)
 	switch {

@@ -48,7 +48,7 @@ func TestVariables_differ(t *testing.T) {
 // A line feed at the end of a value, as it comes from a file, is no part of it.
 func TestLoad_lineFeed(t *testing.T) {
 	t.Parallel()
-	const dsn = "postgres://u:p@h:5432/d"
+	const dsn = "postgres://u:p@127.0.0.1:5432/d"
 	for _, end := range []string{"", "\n", "\r\n", "\n\n"} {
 		values := safe()
 		for name, value := range map[string]string{"DATABASE_URL": dsn, "ADDR": ":8091", "OIDC_AUDIENCE": "registry"} {

@@ -8,8 +8,12 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/config"
 )
 
-// warnOfMisspelled logs variables that have no effect and look as if they were meant to have one.
-func warnOfMisspelled(environ []string, log *slog.Logger) {
+// warnOfSettings logs what is allowed outside of development and most likely not meant, and variables that have no
+// effect and look as if they were meant to have one.
+func warnOfSettings(cfg config.Config, environ []string, log *slog.Logger) {
+	for _, warning := range cfg.Warnings {
+		log.Warn("setting most likely not meant", "warning", warning)
+	}
 	for _, m := range config.Misspellings(environ) {
 		log.Warn("unknown variable", "name", m.Name, "similar_setting", m.Meant)
 	}
