@@ -63,6 +63,9 @@ func (b *bench) openDatabase(ctx context.Context) error {
 	if err := b.fill(ctx, b.db.yardstick, 0); err != nil {
 		return err
 	}
+	if err := execute(ctx, b.db.yardstick, benchLog); err != nil {
+		return err
+	}
 	if err := b.fill(ctx, b.db.dsn, b.keys); err != nil {
 		return err
 	}

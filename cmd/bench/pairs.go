@@ -127,11 +127,6 @@ func (b *bench) againstInsert(ctx context.Context, r request, worth int) (ours, 
 	if err != nil {
 		return nil, nil, err
 	}
-	err = execute(ctx, b.db.yardstick,
-		`CREATE SEQUENCE IF NOT EXISTS bench_pos START 1000000`, `CREATE SEQUENCE IF NOT EXISTS bench_seq`)
-	if err != nil {
-		return nil, nil, err
-	}
 	return b.againstPgbench(r, worth, b.db.yardstick, script)
 }
 

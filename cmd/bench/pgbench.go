@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	_ "embed" // the table that pgbench inserts into
 	"errors"
 	"fmt"
 	"math"
@@ -138,34 +139,59 @@ func literal(arg any, key string) (string, error) {
 	return "", fmt.Errorf("the statement of verify has an argument of type %T, which pgbench cannot be given", arg)
 }
 
-// insertScript writes the last event of the log again and again, each time for a tenant picked at random, with the
-// numbers of two sequences in place of the chain's. Columns that the log gets later are written as they are.
+// benchLog makes the table that pgbench inserts into.
+//
+//go:embed bench_log.sql
+var benchLog string
+
+// insertScript writes the last event of the log again and again into the benchmark's own table, each time for a tenant
+// picked at random, with the numbers of two sequences in place of the chain's.
 func (b *bench) insertScript(ctx context.Context) (string, error) {
+	event, err := b.lastEvent(ctx)
+	if err != nil {
+		return "", err
+	}
 	var names, values []string
-	err := connected(ctx, b.db.dsn, func(conn *pgx.Conn) error {
+	err = connected(ctx, b.db.yardstick, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, `
-			SELECT attname, format_type(atttypid, atttypmod),
-				(SELECT to_jsonb(a) ->> attname FROM audit_log a ORDER BY pos DESC LIMIT 1)
-			FROM pg_attribute
-			WHERE attrelid = 'audit_log'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
-			ORDER BY attnum`)
+			SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+			WHERE attrelid = 'bench_log'::regclass AND attnum > 0 ORDER BY attnum`)
 		if err != nil {
 			return err
 		}
 		var name, kind string
-		var value *string
-		_, err = pgx.ForEachRow(rows, []any{&name, &kind, &value}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&name, &kind}, func() error {
 			names = append(names, name)
-			values = append(values, insertValue(name, kind, value))
+			values = append(values, insertValue(name, kind, event[name]))
 			return nil
 		})
 		return err
 	})
-	if len(names) == 0 {
+	return fmt.Sprintf("\\set n random(1, %d)\nINSERT INTO bench_log (%s) VALUES (%s);\n", b.tenants,
+		strings.Join(names, ", "), strings.Join(values, ", ")), err
+}
+
+// lastEvent is the newest row of the server's log, as texts.
+func (b *bench) lastEvent(ctx context.Context) (map[string]*string, error) {
+	event := map[string]*string{}
+	err := connected(ctx, b.db.dsn, func(conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, `
+			SELECT key, value FROM jsonb_each_text((SELECT to_jsonb(a) FROM audit_log a ORDER BY pos DESC LIMIT 1))`)
+		if err != nil {
+			return err
+		}
+		var name string
+		var value *string
+		_, err = pgx.ForEachRow(rows, []any{&name, &value}, func() error {
+			event[name] = value
+			return nil
+		})
+		return err
+	})
+	if len(event) == 0 {
 		err = errors.Join(err, errors.New("there is no event"))
 	}
-	return fmt.Sprintf("\\set n random(1, %d)\nINSERT INTO audit_log (%s) VALUES (%s);\n", b.tenants,
-		strings.Join(names, ", "), strings.Join(values, ", ")), err
+	return event, err
 }
 
 func insertValue(column, kind string, value *string) string {
