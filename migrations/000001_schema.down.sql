@@ -1,4 +1,5 @@
 DROP TABLE audit_log;
+DROP FUNCTION audit_log_places();
 DROP FUNCTION audit_log_append_only();
 DROP TABLE api_keys;
 DROP TABLE entitlements;

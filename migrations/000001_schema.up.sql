@@ -1,4 +1,4 @@
--- Schema M4.1: six tables, four enums, one append-only rule.
+-- Schema M4.1: six tables, four enums, a log that takes the next event only and keeps it.
 --
 -- Ids and times come from the application, never from a default here, so that both stores hold the same values.
 -- Text that is compared or sorted is COLLATE "C", so that the order does not depend on the server's locale.
@@ -249,3 +249,47 @@ CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE ON audit_log
     FOR EACH ROW EXECUTE FUNCTION audit_log_append_only();
 CREATE TRIGGER audit_log_no_truncate BEFORE TRUNCATE ON audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION audit_log_append_only();
+
+-- Every row has its predecessor: that of its place, and that of its chain, whose hash it carries. So INSERT alone can
+-- neither forge a place nor leave none for those that follow (a row at the last position would). Each look-up is the
+-- first row of an index in its order, and nothing else is allowed: a session keeps the plan that it made when the log
+-- was small, and any index, or none, was as good.
+CREATE FUNCTION audit_log_places() RETURNS trigger LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM (
+            SELECT pos, group_id, seq, prev_chain_hash, lag(pos) OVER log AS before_pos,
+                lag(seq) OVER chain AS before_seq, lag(chain_hash) OVER chain AS before_hash
+            FROM inserted WINDOW log AS (ORDER BY pos), chain AS (PARTITION BY group_id ORDER BY seq)
+        ) AS e
+        WHERE e.before_pos IS DISTINCT FROM e.pos - 1 AND e.pos - 1 IS DISTINCT FROM coalesce(
+                (SELECT p.pos FROM audit_log p WHERE p.pos < e.pos ORDER BY p.pos DESC LIMIT 1), 0)
+            OR e.prev_chain_hash IS DISTINCT FROM CASE e.seq - 1
+                WHEN 0 THEN decode(repeat('00', 32), 'hex')
+                WHEN e.before_seq THEN e.before_hash
+                ELSE (SELECT CASE p.seq WHEN e.seq - 1 THEN p.chain_hash END FROM audit_log p
+                    WHERE p.group_id = e.group_id AND p.seq < e.seq ORDER BY p.seq DESC LIMIT 1)
+            END
+    ) THEN
+        RAISE EXCEPTION 'audit_log takes only the next place, after the newest event of its log and of its chain'
+            USING ERRCODE = 'unique_violation', TABLE = TG_TABLE_NAME, CONSTRAINT = 'audit_log_places';
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER audit_log_places AFTER INSERT ON audit_log REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION audit_log_places();
+
+-- A trigger function runs with the search_path of its caller, who could put another "=" before Postgres's own. So each
+-- has its own path: Postgres's, then this schema, and temporary objects last.
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['notify_cache_flush', 'audit_log_append_only', 'audit_log_places'] LOOP
+        EXECUTE format('ALTER FUNCTION %1$I.%2$I() SET search_path = pg_catalog, %1$I, pg_temp',
+            current_schema(), name);
+    END LOOP;
+END
+$$;

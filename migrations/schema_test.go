@@ -197,7 +197,7 @@ func seed(t *testing.T, conn *pgx.Conn) {
 			INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, action, area, crud, is_failure, is_anonymous,
 				fields, created, received, hash, prev_chain_hash, chain_hash)
 			VALUES ($2, $1, $1, 1, $1, 'tenant.create', 'tenant', 'c', false, true, '{"k": "v"}', now(), now(),
-				sha256('a'), sha256('b'), sha256('c'))`, tenant.id, pos+1)
+				sha256('a'), decode(repeat('00', 32), 'hex'), sha256('c'))`, tenant.id, pos+1)
 	}
 }
 

@@ -25,8 +25,8 @@ type AuditWriter interface {
 	// last lock a transaction takes.
 	LockAuditLog(ctx context.Context, groups []uuid.UUID, keys []audit.Digest) (AuditHeads, error)
 	// InsertAuditEvents appends events under the audit lock. ErrNoParent if the group of one is a tenant that does not
-	// exist, ErrDuplicate if its id, its pos or its group's seq exists, ErrIdempotencyKeyUsed if its idempotency record
-	// does.
+	// exist, ErrDuplicate if its id exists or its place is not the next one (its pos the log's, its seq its group's,
+	// and PrevChainHash the hash of the group's head), ErrIdempotencyKeyUsed if its idempotency record exists.
 	InsertAuditEvents(ctx context.Context, events []audit.Event) error
 }
 

@@ -43,8 +43,26 @@ func (t *tx) InsertAuditEvents(ctx context.Context, events []audit.Event) error 
 				return err
 			}
 		}
+		for _, e := range events {
+			if !t.db.follows(e) {
+				return registry.ErrDuplicate
+			}
+		}
 		return nil
 	})
+}
+
+// follows reports whether an event has its predecessors: that of its place, and that of its chain, whose hash it
+// carries.
+func (db *tables) follows(e audit.Event) bool {
+	if e.Pos > 1 && !db.log.has(&audit.Event{Pos: e.Pos - 1}) {
+		return false
+	}
+	before := db.chains[e.GroupID].find(&audit.Event{Seq: e.Seq - 1})
+	if before == nil {
+		return e.Seq == 1 && e.PrevChainHash == audit.ZeroHash
+	}
+	return e.PrevChainHash == before.ChainHash
 }
 
 func (t *tx) insertEvent(e audit.Event) error {

@@ -70,12 +70,18 @@ func (l *list[T]) search(v *T) int {
 }
 
 // has reports whether there is a row that equals v in the order.
-func (l *list[T]) has(v *T) bool {
+func (l *list[T]) has(v *T) bool { return l.find(v) != nil }
+
+// find is the newest value of the row that equals v in the order; nil: there is none.
+func (l *list[T]) find(v *T) *T {
 	if l == nil {
-		return false
+		return nil
 	}
 	at := l.search(v)
-	return at < len(l.rows) && l.order(l.rows[at].newest(), v) == 0
+	if at == len(l.rows) || l.order(l.rows[at].newest(), v) != 0 {
+		return nil
+	}
+	return l.rows[at].newest()
 }
 
 // last is the newest value of the last row; nil: there is none.

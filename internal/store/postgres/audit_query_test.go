@@ -105,7 +105,7 @@ func skew(admin database, rows int) (old, others uuid.UUID) {
 	admin.run(`
 		INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, action, area, crud, actor_id, target_id, is_failure,
 			is_anonymous, created, received, correlation_id, hash, prev_chain_hash, chain_hash)
-		SELECT i, gen_random_uuid(), g, i, g, area || '.do', area, 'c',
+		SELECT i, gen_random_uuid(), g, CASE WHEN i <= 3000 THEN i ELSE i - 3000 END, g, area || '.do', area, 'c',
 			CASE WHEN i <= 6000 THEN 'early' ELSE 'user' END, 'target', i % 100 = 0, false, now(), now(), 'req-' || i,
 			decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex')
 		FROM (

@@ -30,6 +30,7 @@ var failures = []struct{ err, means error }{
 	{violation("23505", "tenants_pkey"), registry.ErrDuplicate},
 	{violation("23505", "api_keys_hash_key"), registry.ErrDuplicate},
 	{violation("23505", "audit_log_group_id_seq_key"), registry.ErrDuplicate},
+	{violation("23505", "audit_log_places"), registry.ErrDuplicate},
 	{violation("23503", "api_keys_tenant_id_fkey"), registry.ErrNoParent},
 	{violation("23514", "tenants_slug_check"), nil},
 	{violation("23502", ""), nil},

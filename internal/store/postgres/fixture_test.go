@@ -203,7 +203,7 @@ func insertTenant(t *testing.T, store registry.Store, slug string) registry.Tena
 	return tenant
 }
 
-// appendTo appends an event to a group, as the last thing of a transaction. The hashes are any.
+// appendTo appends an event to a group, as the last thing of a transaction. Its own hashes are any.
 func appendTo(ctx context.Context, tx registry.Tx, group uuid.UUID) (audit.Event, error) {
 	head, err := testkit.LockAuditHead(ctx, tx, group)
 	if err != nil {
@@ -212,7 +212,8 @@ func appendTo(ctx context.Context, tx registry.Tx, group uuid.UUID) (audit.Event
 	e := audit.Event{
 		ID: uuid.Must(uuid.NewV7()), GroupID: group, Action: "test.append", CRUD: audit.Create, IsAnonymous: true,
 		Created: noon, Received: noon, Pos: head.Pos + 1, Seq: head.Seq + 1,
-		Hash: strings.Repeat("a", 64), PrevChainHash: strings.Repeat("b", 64), ChainHash: strings.Repeat("c", 64),
+		Hash: strings.Repeat("a", 64), ChainHash: strings.Repeat("c", 64),
+		PrevChainHash: cmp.Or(head.ChainHash, audit.ZeroHash),
 	}
 	return e, testkit.InsertAuditEvent(ctx, tx, e)
 }

@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"errors"
+	"math"
 	"testing"
 
 	"github.com/google/uuid"
@@ -44,6 +46,7 @@ func auditAppend(t *testing.T, s suite) {
 	s.test(t, "the head is where log and group stand", headOfLog)
 	s.test(t, "several events at once", manyEvents)
 	s.test(t, "events are unique and need their tenant", uniqueEvents)
+	s.test(t, "events take the next place only", nextPlaces)
 	s.test(t, "events that break a check", spoiltEvents)
 }
 
@@ -127,6 +130,44 @@ func uniqueEvents(f *fixture) {
 	f.equal(f.events(registry.AuditQuery{Ascending: true, PageRequest: firstPage(9)}), first)
 }
 
+// nextPlaces tries places that are free, and would leave a gap in the log or in a chain.
+func nextPlaces(f *fixture) {
+	tenant, other := minimalTenant("tenant"), minimalTenant("other")
+	f.insert(tenant, other)
+	first := f.append(minimalEvent(tenant.ID), minimalEvent(uuid.Nil))
+	next := func(group uuid.UUID) audit.Event { return placed(minimalEvent(group), f.head(group)) }
+	for name, spoil := range map[string]func(*audit.Event){
+		"a gap in the log":          func(e *audit.Event) { e.Pos++ },
+		"the last number of JSON":   func(e *audit.Event) { e.Pos = 1<<53 - 1 },
+		"the last place of the log": func(e *audit.Event) { e.Pos = math.MaxInt64 },
+		"a gap in the chain":        func(e *audit.Event) { e.Seq++ },
+		"the last place of a chain": func(e *audit.Event) { e.Seq = math.MaxInt64 },
+		"the hash of no event":      func(e *audit.Event) { e.PrevChainHash = e.Hash },
+		"the hash of another chain": func(e *audit.Event) { e.PrevChainHash = first[1].ChainHash },
+		"the hash of no chain":      func(e *audit.Event) { e.PrevChainHash = audit.ZeroHash },
+		"its own hash":              func(e *audit.Event) { e.PrevChainHash = e.ChainHash },
+		"a chain that has no seq 1": func(e *audit.Event) { e.GroupID = other.ID },
+		"a hash before a chain":     func(e *audit.Event) { e.GroupID, e.Seq = other.ID, 1 },
+	} {
+		bad := next(tenant.ID)
+		spoil(&bad)
+		err := f.tx(func(tx registry.Tx) error { return testkit.InsertAuditEvent(f.ctx, tx, bad) })
+		if !errors.Is(err, registry.ErrDuplicate) {
+			f.Errorf("%s: error is %v, want %v", name, err, registry.ErrDuplicate)
+		}
+	}
+	batch := func(at ...int64) error {
+		one, two := next(tenant.ID), next(uuid.Nil)
+		one.Pos, two.Pos = at[0], at[1]
+		return f.tx(func(tx registry.Tx) error { return tx.InsertAuditEvents(f.ctx, []audit.Event{one, two}) })
+	}
+	f.want(batch(3, 5), registry.ErrDuplicate)
+	f.want(batch(5, 4), registry.ErrDuplicate)
+	f.equal(f.events(registry.AuditQuery{Ascending: true, PageRequest: firstPage(9)}), first)
+	f.must(batch(4, 3)) // the order of a list says nothing
+	f.equal(f.head(uuid.Nil).Pos, int64(4))
+}
+
 func manyEvents(f *fixture) {
 	one, two := minimalTenant("one"), minimalTenant("two")
 	f.insert(one, two)
@@ -149,12 +190,17 @@ func manyEvents(f *fixture) {
 	f.must(err)
 	f.equal(got.Items, []audit.Event{first, stored(written[0]), stored(written[1]), stored(written[2])})
 	// One that breaks a rule takes the others along.
-	for _, spoilt := range []audit.Event{placed(minimalEvent(newID()), testkit.AuditHead{Pos: 5}), written[1]} {
-		f.wantFault(f.tx(func(tx registry.Tx) error {
-			return tx.InsertAuditEvents(
-				f.ctx, []audit.Event{placed(minimalEvent(two.ID), testkit.AuditHead{Pos: 4, Seq: 1}), spoilt},
-			)
-		}))
+	head := testkit.AuditHead{Pos: 4, Seq: 1, ChainHash: written[2].ChainHash}
+	for _, spoilt := range []struct {
+		event audit.Event
+		want  error
+	}{
+		{placed(minimalEvent(newID()), testkit.AuditHead{Pos: 5}), registry.ErrNoParent},
+		{written[1], registry.ErrDuplicate},
+	} {
+		f.want(f.tx(func(tx registry.Tx) error {
+			return tx.InsertAuditEvents(f.ctx, []audit.Event{placed(minimalEvent(two.ID), head), spoilt.event})
+		}), spoilt.want)
 	}
 	got, err = f.store.ListAuditEvents(f.ctx, registry.AuditQuery{PageRequest: firstPage(9)})
 	f.must(err)
