@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -212,4 +213,29 @@ func TestConfig_digits(t *testing.T) {
 	if !value[bool](admin, `SELECT default_config = $1::jsonb FROM products WHERE key = 'copy'`, config) {
 		t.Error("the copy is ", value[string](admin, `SELECT default_config::text FROM products WHERE key = 'copy'`))
 	}
+}
+
+// TestPooler_statementMode: a pooler that refuses transactions is reported at the start and by Ping, with the setting
+// to change. The control is the same pooler when it does not.
+func TestPooler_statementMode(t *testing.T) {
+	t.Parallel()
+	p, through := startProxy(t, postgrestest.New(t))
+	p.mu.Lock()
+	p.statement = true
+	p.mu.Unlock()
+	log := &logged{}
+	store := open(t, postgres.Config{DSN: through, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	_, err := store.Ping(t.Context())
+	var unready *registry.UnreadyError
+	if !errors.As(err, &unready) || !strings.Contains(unready.Reason, "pool_mode = transaction") {
+		t.Errorf("ping: %v", err)
+	}
+	if log.count("pool_mode = transaction") != 1 {
+		t.Errorf("logged %s", log.text.String())
+	}
+	p.mu.Lock()
+	p.statement = false
+	p.mu.Unlock()
+	_, err = store.Ping(t.Context())
+	must(t, err)
 }

@@ -26,6 +26,7 @@ type proxy struct {
 	then      func(*link)
 	queries   int             // how often it was sent
 	refuses   map[string]bool // parameters that a session must not be opened with, as of a pooler
+	statement bool            // transactions are refused, as of a pooler in statement mode
 	withholds string          // notifications that do not pass: "all"; "idle": those outside of an answer
 	withheld  int             // notifications that did not pass
 }
@@ -140,15 +141,26 @@ func (p *proxy) toServer(l *link) {
 		}
 		p.mu.Lock()
 		l.idle = false
+		refused := p.statement && bytes.Contains(bytes.ToLower(buffer[:n]), []byte("begin"))
 		if p.onQuery != "" && bytes.Contains(buffer[:n], []byte(p.onQuery+"\x00")) {
 			p.queries++
 			l.asked = true
 		}
 		p.mu.Unlock()
+		if refused {
+			refuse(pgproto3.NewBackend(l.client, l.client), "transaction blocks not allowed in statement pooling mode")
+			return
+		}
 		if _, err := l.server.Write(buffer[:n]); err != nil {
 			return
 		}
 	}
+}
+
+// refuse answers as PgBouncer does.
+func refuse(client *pgproto3.Backend, message string) {
+	client.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "08P01", Message: message})
+	_ = client.Flush()
 }
 
 // start passes the first message on, or refuses it.
@@ -164,14 +176,7 @@ func (p *proxy) start(l *link) bool {
 	if is {
 		for name := range startup.Parameters {
 			if p.refuses[name] {
-				backend.Send(
-					&pgproto3.ErrorResponse{
-						Severity: "FATAL",
-						Code:     "08P01",
-						Message:  "unsupported startup parameter: " + name,
-					},
-				)
-				_ = backend.Flush()
+				refuse(backend, "unsupported startup parameter: "+name)
 				return false
 			}
 		}

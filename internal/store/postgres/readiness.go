@@ -106,10 +106,13 @@ func (r *readiness) read() (registry.StoreStatus, error) {
 	status := registry.StoreStatus{Store: "postgres"}
 	var s serverState
 	err := r.pool.call(ctx, "ping", func(ctx context.Context, on querier) (err error) {
-		s, err = readServerState(ctx, on)
+		s, err = inTransaction(ctx, on)
 		return err
 	})
-	if err != nil {
+	switch {
+	case hasCode(err, protocolViolation):
+		return status, unready("a connection pooler refuses transactions: set pool_mode = transaction or session there")
+	case err != nil:
 		return status, err
 	}
 	if r.observe(s.recovery || s.readOnly); s.recovery || s.readOnly {
@@ -137,6 +140,18 @@ func (r *readiness) read() (registry.StoreStatus, error) {
 
 func unready(format string, args ...any) error {
 	return fmt.Errorf("postgres: ping: %w", &registry.UnreadyError{Reason: fmt.Sprintf(format, args...)})
+}
+
+// inTransaction reads the state in a transaction, as every change is one: a pooler may refuse them.
+func inTransaction(ctx context.Context, on querier) (serverState, error) {
+	if _, err := on.Exec(ctx, `BEGIN`); err != nil {
+		return serverState{}, err
+	}
+	s, err := readServerState(ctx, on)
+	if _, end := on.Exec(ctx, `ROLLBACK`); err == nil {
+		err = end
+	}
+	return s, err
 }
 
 // serverState is what a probe reads.
