@@ -24,6 +24,6 @@ func setMemory(percent int, limit int64, getenv func(string) string) {
 func warnOfMemory(limit int64, cacheKeys int, log *slog.Logger) {
 	if limit > 0 && int64(cacheKeys)*keyBytes > limit {
 		log.Warn("a full cache exceeds the memory limit of the container", "limit_bytes", limit,
-			"remedy", fmt.Sprintf("CACHE_KEYS=%d or less, or more memory", limit/2/keyBytes))
+			"remedy", fmt.Sprintf("CACHE_KEYS=%d or less, or more memory", limit/3/keyBytes))
 	}
 }

@@ -144,9 +144,9 @@ func TestMemory_warning(t *testing.T) {
 	}{
 		"no limit":    {0, 1_000_000, ""},
 		"enough":      {512 << 20, 1_000_000, ""},
-		"too small":   {64 << 20, 1_000_000, `remedy="CACHE_KEYS=83886 or less, or more memory"`},
-		"few enough":  {64 << 20, 83_886, ""},
-		"a full room": {64 << 20, 167_773, `remedy="CACHE_KEYS=83886 or less, or more memory"`},
+		"too small":   {64 << 20, 1_000_000, `remedy="CACHE_KEYS=55924 or less, or more memory"`},
+		"few enough":  {64 << 20, 55_924, ""},
+		"a full room": {64 << 20, 167_773, `remedy="CACHE_KEYS=55924 or less, or more memory"`},
 	} {
 		var log strings.Builder
 		warnOfMemory(tc.limit, tc.keys, slog.New(slog.NewTextHandler(&log, nil)))
