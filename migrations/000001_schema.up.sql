@@ -8,11 +8,25 @@ CREATE TYPE entitlement_source AS ENUM ('trial', 'plan', 'grant', 'request');
 CREATE TYPE catalog_request_status AS ENUM ('pending', 'approved', 'rejected', 'cancelled');
 CREATE TYPE audit_crud AS ENUM ('c', 'r', 'u', 'd');
 
--- Products are added by hand too: what the program could not read must not get in. Limits are whole numbers of 64
--- bits, or null.
+-- Rows are added and corrected by hand too: what the program could not read must not get in.
+
+-- Limits are whole numbers of 64 bits, or null. 10.0 is none: jsonb keeps the fraction.
 CREATE FUNCTION are_limits(j jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
-    jsonb_typeof(j) = 'object' AND NOT jsonb_path_exists(j, '$.* ? (@.type() != "null" && (@.type() != "number"
-        || @.floor() != @ || @ > 9223372036854775807 || @ < -9223372036854775808))');
+    CASE jsonb_typeof(j) WHEN 'object' THEN NOT EXISTS (
+        SELECT FROM jsonb_each(j) AS l WHERE jsonb_typeof(l.value) <> 'null' AND CASE
+            WHEN l.value::text ~ '^-?[0-9]{1,19}$'
+                THEN l.value::numeric NOT BETWEEN -9223372036854775808 AND 9223372036854775807
+            ELSE true
+        END
+    ) ELSE false END;
+-- Strict: otherwise jsonpath would look into an array for its elements.
+CREATE FUNCTION are_texts(j jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
+    jsonb_typeof(j) = 'object' AND NOT jsonb_path_exists(j, 'strict $.* ? (@.type() != "string")');
+CREATE FUNCTION is_config(j jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
+    jsonb_typeof(j) = 'object' AND NOT jsonb_path_exists(j, '$.**{33 to last}');
+-- The years of RFC 3339, and no infinity.
+CREATE FUNCTION is_time(t timestamptz) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
+    t >= timestamptz '0001-01-01 00:00:00+00' AND t < timestamptz '10000-01-01 00:00:00+00';
 
 CREATE TABLE tenants (
     id              uuid PRIMARY KEY,
@@ -35,7 +49,9 @@ CREATE TABLE tenants (
         AND slug ~ '^[a-z0-9]([a-z0-9-]*[a-z0-9])$'
         AND slug !~ '^xn--'),
     CONSTRAINT tenants_name_check CHECK (name <> ''),
-    CONSTRAINT tenants_metadata_check CHECK (jsonb_typeof(metadata) = 'object'),
+    CONSTRAINT tenants_metadata_check CHECK (are_texts(metadata)),
+    CONSTRAINT tenants_times_check CHECK (
+        is_time(created_at) AND is_time(updated_at) AND is_time(activated_at) AND is_time(frozen_at)),
     CONSTRAINT tenants_version_check CHECK (version >= 1)
 );
 -- Partial: an update of a column under a full unique index would conflict with every foreign key check on the row.
@@ -59,9 +75,9 @@ CREATE TABLE products (
         AND key NOT IN ('request', 'requests', 'trial-request')),
     CONSTRAINT products_name_check CHECK (name <> ''),
     CONSTRAINT products_limits_check CHECK (are_limits(default_limits)),
-    CONSTRAINT products_config_check CHECK (jsonb_typeof(default_config) = 'object'),
+    CONSTRAINT products_config_check CHECK (is_config(default_config)),
     CONSTRAINT products_times_check CHECK (
-        isfinite(created_at) AND isfinite(updated_at) AND isfinite(available_from) AND isfinite(available_until)
+        is_time(created_at) AND is_time(updated_at) AND is_time(available_from) AND is_time(available_until)
         AND available_until > available_from),
     CONSTRAINT products_audience_check CHECK (audience IN ('public', 'private')),
     CONSTRAINT products_trial_days_check CHECK (trial_days BETWEEN 1 AND 3650)
@@ -79,7 +95,9 @@ CREATE TABLE catalog_requests (
     decision_reason text,
     created_at      timestamptz NOT NULL,
     updated_at      timestamptz NOT NULL,
-    CONSTRAINT catalog_requests_decided_check CHECK ((status = 'pending') = (decided_at IS NULL))
+    CONSTRAINT catalog_requests_decided_check CHECK ((status = 'pending') = (decided_at IS NULL)),
+    CONSTRAINT catalog_requests_times_check CHECK (
+        is_time(decided_at) AND is_time(created_at) AND is_time(updated_at))
 );
 CREATE UNIQUE INDEX catalog_requests_pending_key ON catalog_requests (tenant_id, product_key) WHERE status = 'pending';
 CREATE INDEX catalog_requests_tenant ON catalog_requests (tenant_id, id);
@@ -101,8 +119,11 @@ CREATE TABLE entitlements (
     created_at  timestamptz NOT NULL,
     updated_at  timestamptz NOT NULL,
     CONSTRAINT entitlements_limits_check CHECK (are_limits(limits)),
-    CONSTRAINT entitlements_config_check CHECK (jsonb_typeof(config) = 'object'),
-    CONSTRAINT entitlements_period_check CHECK (isfinite(starts_at) AND isfinite(ends_at) AND ends_at > starts_at)
+    CONSTRAINT entitlements_config_check CHECK (is_config(config)),
+    CONSTRAINT entitlements_period_check CHECK (ends_at > starts_at),
+    CONSTRAINT entitlements_times_check CHECK (
+        is_time(starts_at) AND is_time(ends_at) AND is_time(revoked_at) AND is_time(created_at)
+        AND is_time(updated_at))
 );
 -- One trial per tenant and product, permanently.
 CREATE UNIQUE INDEX entitlements_trial_key ON entitlements (tenant_id, product_key) WHERE source = 'trial';
@@ -140,7 +161,12 @@ CREATE TABLE api_keys (
     CONSTRAINT api_keys_previous_check CHECK ((previous_hash IS NULL) = (previous_ends_at IS NULL)),
     CONSTRAINT api_keys_version_check CHECK (version >= 1),
     CONSTRAINT api_keys_environment_check CHECK (environment IN ('live', 'test')),
-    CONSTRAINT api_keys_revoked_check CHECK ((revoked_at IS NULL) = (revoked_by IS NULL))
+    CONSTRAINT api_keys_revoked_check CHECK ((revoked_at IS NULL) = (revoked_by IS NULL)),
+    CONSTRAINT api_keys_scopes_check CHECK (
+        CASE coalesce(array_ndims(scopes), 1) WHEN 1 THEN array_position(scopes, NULL) IS NULL ELSE false END),
+    CONSTRAINT api_keys_times_check CHECK (
+        is_time(previous_ends_at) AND is_time(previous_used_at) AND is_time(rotated_at) AND is_time(expires_at)
+        AND is_time(last_used_at) AND is_time(created_at) AND is_time(updated_at) AND is_time(revoked_at))
 );
 CREATE UNIQUE INDEX api_keys_previous_hash_key ON api_keys (previous_hash) WHERE previous_hash IS NOT NULL;
 CREATE INDEX api_keys_tenant ON api_keys (tenant_id, id);
@@ -214,7 +240,10 @@ CREATE TABLE audit_log (
     CONSTRAINT audit_log_idempotency_check CHECK (
         num_nulls(idempotency_key, idempotency_fingerprint, idempotency_ordinal) IN (0, 3)
     ),
-    CONSTRAINT audit_log_numbers_check CHECK (pos >= 1 AND seq >= 1)
+    CONSTRAINT audit_log_numbers_check CHECK (pos >= 1 AND seq >= 1),
+    CONSTRAINT audit_log_fields_check CHECK (
+        are_texts(actor_fields) AND are_texts(target_fields) AND are_texts(fields) AND are_texts(metadata)),
+    CONSTRAINT audit_log_times_check CHECK (is_time(created) AND is_time(received))
 );
 CREATE UNIQUE INDEX audit_log_idempotency_key ON audit_log (idempotency_key, idempotency_ordinal)
     WHERE idempotency_key IS NOT NULL;

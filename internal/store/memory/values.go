@@ -114,7 +114,29 @@ func parsed(c registry.Config) (registry.Config, error) {
 	if config == nil {
 		config = registry.Config{}
 	}
+	if levels(map[string]any(config)) > maxLevels {
+		return nil, broken("config levels")
+	}
 	return config, texts{}.andJSON(map[string]any(config)).check()
+}
+
+// maxLevels is how many objects and arrays a value of a configuration may be in.
+const maxLevels = 32
+
+// levels is how many objects and arrays the innermost value is in.
+func levels(v any) int {
+	deepest := -1
+	switch v := v.(type) {
+	case []any:
+		for _, item := range v {
+			deepest = max(deepest, levels(item))
+		}
+	case map[string]any:
+		for _, item := range v {
+			deepest = max(deepest, levels(item))
+		}
+	}
+	return deepest + 1
 }
 
 func copyConfig(c registry.Config) registry.Config {

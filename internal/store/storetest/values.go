@@ -21,6 +21,7 @@ func values(t *testing.T, s suite) {
 		p.DefaultConfig = registry.Config{"channel": make(chan int)}
 		f.wantFault(f.insertErr(p))
 	})
+	s.test(t, "a configuration has 32 levels at most", levelsOfConfig)
 	s.test(t, "times may lie far off", distantTimes)
 	s.test(t, "what went in can be changed", inputIsCopied)
 	s.test(t, "what came out can be changed", outputIsCopied)
@@ -43,6 +44,31 @@ func numbersOfJSON(f *fixture) {
 	sources, err := f.store.ListEntitlements(f.ctx, tenant.ID)
 	f.must(err)
 	f.equal(sources[0].Config, want)
+}
+
+func levelsOfConfig(f *fixture) {
+	tenant := minimalTenant("tenant")
+	f.insert(tenant, minimalProduct("product"))
+	for levels, stored := range map[int]bool{1: true, 32: true, 33: false, 100: false} {
+		var inner any = 1.0
+		for i := range levels - 1 {
+			if i%2 == 0 {
+				inner = []any{"before", inner, nil}
+			} else {
+				inner = map[string]any{"a": inner, "b": []any{}}
+			}
+		}
+		p, e := minimalProduct(fmt.Sprintf("of-%d", levels)), minimalEntitlement(tenant.ID, "product")
+		p.DefaultConfig = registry.Config{"a": inner}
+		e.Config = p.DefaultConfig
+		for _, row := range []any{p, e} {
+			if err := f.insertErr(row); stored {
+				f.must(err)
+			} else {
+				f.wantFault(err)
+			}
+		}
+	}
 }
 
 func distantTimes(f *fixture) {
