@@ -117,7 +117,8 @@ func TestChecks_everyColumn(t *testing.T) {
 			AND a.atttypid IN ('jsonb'::regtype, 'timestamptz'::regtype)
 			AND NOT EXISTS (
 				SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c'
-					AND pg_get_constraintdef(k.oid) ~ ('(are_limits|are_texts|is_config|is_time)\(' || a.attname || '\)'))`
+					AND pg_get_constraintdef(k.oid) ~
+						('(are_limits|are_texts|is_config|is_time)\(' || a.attname || '\)'))`
 	for _, column := range list(t, conn, columns) {
 		t.Errorf("%s may hold what the program cannot read", column)
 	}
