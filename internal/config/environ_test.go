@@ -63,21 +63,14 @@ func TestLoad_lineFeed(t *testing.T) {
 
 func TestLoad_charset(t *testing.T) {
 	t.Parallel()
-	for given, want := range map[string]string{
-		"postgres://h/d?charset=utf8":                         "postgres://h/d",
-		"postgres://h/d?charset=UTF-8&sslmode=disable":        "postgres://h/d?sslmode=disable",
-		"postgres://h/d?sslmode=disable&charset=utf8mb4":      "postgres://h/d?sslmode=disable",
-		"postgres://h/d?a=b&charset=utf8&sslmode=disable":     "postgres://h/d?a=b&sslmode=disable",
-		"postgres://u:p%3Fcharset=x@h1:1,h2:2/d?charset=utf8": "postgres://u:p%3Fcharset=x@h1:1,h2:2/d",
-		"postgres://h/d?client_charset=utf8":                  "postgres://h/d?client_charset=utf8",
-		"charset=utf8 host=h":                                 "host=h",
-		"host=h charset = 'utf8' user=u":                      "host=h user=u",
-		"host=h password=x& charset=utf8":                     "host=h password=x& ",
-		"host=h password=mycharset=utf8":                      "host=h password=mycharset=utf8",
+	for _, given := range []string{
+		"postgres://h/d?charset=utf8", "postgres://h/d?sslmode=disable&charset=UTF-8",
+		"postgres://u:p%3Fcharset=x@h1:1,h2:2/d?charset=utf8mb4", "charset=utf8 host=h",
+		"host=h charset = 'utf8' user=u", "host=h password=mycharset=latin1",
 	} {
 		c, err := Load(env(map[string]string{"DATABASE_URL": given}))
-		if got := c.DatabaseURL.Reveal(); err != nil || got != want {
-			t.Errorf("%s is taken for %s, want %s (%v)", given, got, want, err)
+		if err != nil || c.DatabaseURL.Reveal() != given {
+			t.Errorf("%s: %v", given, err)
 		}
 	}
 	for _, given := range []string{"postgres://h/d?charset=latin1", "host=h charset=latin1"} {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -63,11 +64,10 @@ func (r *reader) dsn(name string) (value Secret, file string) {
 		!strings.Contains(text, "=") {
 		r.fault(name, "must be a Postgres DSN, such as postgres://user:password@host:5432/database")
 	}
-	text, ok := withoutCharset(text)
-	if !ok {
-		r.fault(name, "must not have another charset than utf8, the only one that is used")
+	if _, err := dsn.Parse(text); errors.Is(err, dsn.ErrCharset) {
+		r.fault(name, "%v", dsn.ErrCharset)
 	}
-	return Secret(text), file
+	return value, file
 }
 
 // secureDSN refuses a DSN whose connections are not verified.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Hosts remembers which host of a configuration was good last. pgx tries them in the order of the DSN, each time, and
@@ -22,16 +21,6 @@ type Hosts struct {
 	mu   sync.Mutex
 	of   map[string]string // the host as the DSN writes it, by its network address without the port
 	good string            // host and port; empty: none yet
-}
-
-// Parse reads a DSN in either form of libpq. The pool_ parameters of pgx, which a pool reads, are ignored. Its error
-// may hold the password.
-func Parse(text string) (*pgx.ConnConfig, error) {
-	pc, err := pgxpool.ParseConfig(text)
-	if err != nil {
-		return nil, err
-	}
-	return pc.ConnConfig, nil
 }
 
 // Follow makes the connections of a configuration, and of its copies, report to the Hosts returned. If it has several

@@ -138,3 +138,20 @@ func TestProtectPassword_whereItMayBeReadable(t *testing.T) {
 		}
 	}
 }
+
+// TestParse_charset: the parameter that other drivers take is not sent to Postgres, which does not know it.
+func TestParse_charset(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"postgres://h/d?charset=utf8", "host=h charset=UTF-8", "host=h"} {
+		cc, err := dsn.Parse(text)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if value, sent := cc.RuntimeParams["charset"]; sent {
+			t.Errorf("%s sends charset %s", text, value)
+		}
+	}
+	if _, err := dsn.Parse("postgres://h/d?charset=latin1"); !errors.Is(err, dsn.ErrCharset) {
+		t.Errorf("latin1: %v", err)
+	}
+}

@@ -51,7 +51,7 @@ var ErrDSN = errors.New("the DSN of the database cannot be understood: " +
 // poolConfig is what pgx makes of the DSN, and our own settings where the DSN has none. pgx's error is not shown: it
 // repeats the DSN and finds most passwords in it, not all.
 func poolConfig(cfg Config) (*pgxpool.Config, error) {
-	pc, err := pgxpool.ParseConfig(cfg.DSN)
+	pc, err := dsn.ParsePool(cfg.DSN)
 	if err != nil || cfg.DSN == "" {
 		return nil, ErrDSN
 	}
