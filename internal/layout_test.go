@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"internal/config":     {"internal/dsn"},
 	"internal/telemetry":  {},
 	"internal/dsn":        {},
-	"internal/migrate":    {"internal/dsn"},
+	"internal/migrate":    {"internal/dsn", "migrations"},
 	"internal/auth":       {},
 	"internal/audit":      {"internal/timestamp"},
 	"internal/registry":   {"internal/apikey", "internal/audit", "internal/timestamp", "internal/violation"},
@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"internal/store/cache":  {"internal/apikey", "internal/registry"},
 	"internal/store/postgres": {
 		"internal/apikey", "internal/audit", "internal/dsn", "internal/registry", "internal/timestamp",
+		"migrations",
 	},
 
 	"cmd/migrate": {"internal/migrate", "migrations"},

@@ -81,7 +81,9 @@ func (c command) schema(wait time.Duration) (migrate.Schema, error) {
 	if !slices.Contains([]string{"dev", "stage", "prod"}, env) {
 		return migrate.Schema{}, unusable{errors.New("APP_ENV: must be one of dev, stage, prod")}
 	}
-	return migrate.Schema{DSN: dsn, Files: migrations.FS, Env: env, LockWait: wait}, nil
+	return migrate.Schema{
+		DSN: dsn, Files: migrations.FS, Tables: migrations.Tables, Env: env, LockWait: wait,
+	}, nil
 }
 
 // dsn is the DSN and the variable it comes from.

@@ -37,6 +37,9 @@ const usage = `usage: migrate COMMAND
   down         roll back the most recent migration (APP_ENV dev or stage)
   down-all     roll back everything, with all data (APP_ENV dev)
   version      print the version of the schema
+  grants --app=ROLE [--auditor=ROLE]
+               give the roles the least privileges that work, and take CONNECT
+               on the database from all others
   create NAME  write the next pair of empty files under ./migrations
   force N      record that the schema is at version N and clean; runs nothing
 
@@ -77,8 +80,10 @@ var errHelp = errors.New("help")
 // unusable is an environment that the program refuses to work with.
 type unusable struct{ error }
 
-// arguments are the commands and how many arguments each takes.
-var arguments = map[string]int{"up": 0, "down": 0, "down-all": 0, "version": 0, "create": 1, "force": 1}
+// arguments are the commands and how many arguments each takes; -1: it takes flags.
+var arguments = map[string]int{
+	"up": 0, "down": 0, "down-all": 0, "version": 0, "grants": -1, "create": 1, "force": 1,
+}
 
 // parse finds the action that the arguments ask for; its errors are the caller's mistakes.
 func (c command) parse(args []string) (action, error) {
@@ -93,7 +98,7 @@ func (c command) parse(args []string) (action, error) {
 	if !known {
 		return nil, errors.New("there is no such command")
 	}
-	if len(rest) != count {
+	if count >= 0 && len(rest) != count {
 		return nil, fmt.Errorf("%s takes %d arguments", name, count)
 	}
 	if name == "create" {
@@ -112,6 +117,8 @@ func (c command) parse(args []string) (action, error) {
 		return c.change(wait, migrate.Schema.DownAll), nil
 	case "version":
 		return c.version(wait), nil
+	case "grants":
+		return c.grants(rest, wait)
 	}
 	version, err := strconv.ParseUint(rest[0], 10, 31)
 	if err != nil {

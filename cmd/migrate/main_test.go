@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -102,7 +103,8 @@ func TestUsage(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
 		"", "sideways", "up now", "down 1", "force", "force x", "force -1", "force 1 2", "create", "create a b",
-		"version -v",
+		"version -v", "grants", "grants app", "grants --app", "grants --app= --auditor=x", "grants --app=x y",
+		"grants --app=x --owner=y",
 	} {
 		wantHere(t, nil, strings.Fields(args), exitUsage, "", `migrate: [^\n]+\n\n(?s:usage: .+)`)
 	}
@@ -144,7 +146,7 @@ func TestFailuresAreOneSentence(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, command := range []string{"up", "down", "down-all", "version", "force 1"} {
+			for _, command := range []string{"up", "down", "down-all", "version", "force 1", "grants --app=x"} {
 				wantHere(t, test.env, strings.Fields(command), test.code, "", `migrate: [^\n]*`+test.says+`[^\n]*\n`)
 			}
 		})
@@ -171,6 +173,33 @@ func TestCommands(t *testing.T) {
 		`migrate: refused: [^\n]*only go forward[^\n]*\n`)
 	want(t, program(db, "version"), exitOK, at("%d", latest), "")
 	want(t, program(append(db, "APP_ENV=dev"), "down-all"), exitOK, at(`schema is at version 0 \(was %d\)`, latest), "")
+}
+
+func TestGrants(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	db := []string{"DATABASE_URL=" + dsn}
+	roles := [2]string{}
+	for i := range roles {
+		roles[i] = "role_" + strings.ToLower(rand.Text())
+		query(t, connect(t, dsn), `CREATE ROLE `+roles[i])
+		t.Cleanup(func() {
+			conn, err := pgx.Connect(context.Background(), dsn)
+			if err == nil {
+				_, err = conn.Exec(context.Background(), `DROP OWNED BY `+roles[i]+`; DROP ROLE `+roles[i])
+				conn.Close(context.Background())
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	want(t, program(db, "grants", "--app=no-one"), exitFailure, "", `migrate: there is no role "no-one": [^\n]+\n`)
+	const app, others = `the role "%s" has the privileges of the server, and no other\n`,
+		`only roles with CONNECT of their own may connect to the database\n`
+	want(t, program(db, "grants", "--app="+roles[0]), exitOK, fmt.Sprintf(app, roles[0])+others, "")
+	want(t, program(db, "grants", "--app", roles[0], "--auditor", roles[1]), exitOK, fmt.Sprintf(app, roles[0])+
+		fmt.Sprintf(`the role "%s" may read the audit log, and nothing else\n`, roles[1])+others, "")
 }
 
 func TestCreate(t *testing.T) {

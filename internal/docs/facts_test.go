@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/migrations"
 )
 
 // TestFacts_verify compares what the pages say of verify with the code.
@@ -58,5 +59,25 @@ func TestFacts_otel(t *testing.T) {
 				t.Errorf("telemetry does not read %s", name[1])
 			}
 		}
+	}
+}
+
+// TestFacts_privileges compares the privileges that the page lists with those that are granted.
+func TestFacts_privileges(t *testing.T) {
+	t.Parallel()
+	listed := map[string][2]string{}
+	for _, row := range table(t, page("operations"), "Privileges") {
+		for _, name := range strings.Split(row[0], ", ") {
+			listed[bare(name)] = [2]string{row[1], row[2]}
+		}
+	}
+	for _, table := range migrations.Tables {
+		want := [2]string{strings.Join(table.App, ", "), strings.Join(table.Auditor, ", ")}
+		if listed[table.Name] != want {
+			t.Errorf("the page says %q of %s, granted is %q", listed[table.Name], table.Name, want)
+		}
+	}
+	if len(listed) != len(migrations.Tables) {
+		t.Errorf("the page lists %d tables, there are %d", len(listed), len(migrations.Tables))
 	}
 }

@@ -28,6 +28,8 @@ var (
 	ErrInterrupted = errors.New("interrupted")
 	// ErrRefused: APP_ENV does not allow this.
 	ErrRefused = errors.New("refused")
+	// ErrForeign: the tables in the database are not those of Schema.Tables.
+	ErrForeign = errors.New("this is not the schema of this program")
 )
 
 // connectError tells what a person can act on: which address, and the innermost reason.

@@ -18,6 +18,8 @@ import (
 
 	"github.com/golang-migrate/migrate/v4"
 	"github.com/golang-migrate/migrate/v4/source"
+
+	"github.com/breakpilot/tenant-registry/migrations"
 )
 
 // DefaultLockWait is how long a change waits for another one to end, unless Schema.LockWait says otherwise.
@@ -27,7 +29,9 @@ const DefaultLockWait = 2 * time.Minute
 type Schema struct {
 	DSN   string // leads to Postgres directly; its password appears in no error of this package
 	Files fs.FS  // NNNNNN_name.up.sql and NNNNNN_name.down.sql at its root
-	Env   string // dev, stage or prod: what Down and DownAll are allowed
+	// Tables are what Files make: Grant grants on them. Empty: nothing is granted.
+	Tables []migrations.Table
+	Env    string // dev, stage or prod: what Down and DownAll are allowed
 	// bounds the wait for another change, and each wait for a lock inside a file; 0 is DefaultLockWait
 	LockWait time.Duration
 }

@@ -31,6 +31,8 @@ type session struct {
 	config   *pgx.ConnConfig
 	files    fs.FS
 	lockWait time.Duration
+	database string
+	schema   string // where the migrations make their tables
 	table    string // golang-migrate's table, qualified and quoted
 	// golang-migrate's advisory lock, held by the process that runs a file, even if that process is gone
 	theirKey int64
@@ -91,9 +93,8 @@ func (s *session) refusePooler(ctx context.Context) error {
 
 // identify finds the table and the lock that golang-migrate will use.
 func (s *session) identify(ctx context.Context) error {
-	var name string
 	var schema *string
-	err := s.conn.QueryRow(ctx, `SELECT current_database(), current_schema()`).Scan(&name, &schema)
+	err := s.conn.QueryRow(ctx, `SELECT current_database(), current_schema()`).Scan(&s.database, &schema)
 	if err != nil {
 		return errors.New(sentence(err))
 	}
@@ -102,8 +103,9 @@ func (s *session) identify(ctx context.Context) error {
 			"the search_path of this role names no schema that exists, so there is nowhere to create tables",
 		)
 	}
-	s.table = pgx.Identifier{*schema, pgxdriver.DefaultMigrationsTable}.Sanitize()
-	id, err := database.GenerateAdvisoryLockId(name, *schema, pgxdriver.DefaultMigrationsTable)
+	s.schema = *schema
+	s.table = pgx.Identifier{s.schema, pgxdriver.DefaultMigrationsTable}.Sanitize()
+	id, err := database.GenerateAdvisoryLockId(s.database, s.schema, pgxdriver.DefaultMigrationsTable)
 	if err != nil {
 		return err
 	}

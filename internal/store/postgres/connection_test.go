@@ -19,8 +19,8 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/testkit"
 )
 
-// newRole makes a role that may read and write everything, which is dropped when the test ends.
-func newRole(t *testing.T, admin database, options string) string {
+// newReaderWriter makes a role that may read and write everything, which is dropped when the test ends.
+func newReaderWriter(t *testing.T, admin database, options string) string {
 	t.Helper()
 	role := "role_" + strings.ReplaceAll(uuid.NewString(), "-", "")
 	admin.run(`CREATE ROLE ` + role + ` LOGIN ` + options)
@@ -37,7 +37,7 @@ func TestReload(t *testing.T) {
 	var now atomic.Value
 	now.Store(dsn)
 	store := open(t, postgres.Config{DSN: dsn, Reload: func() (string, error) { return now.Load().(string), nil }})
-	role := newRole(t, admin, "")
+	role := newReaderWriter(t, admin, "")
 	t.Cleanup(store.Close) // before the role is dropped
 	now.Store(strings.Replace(dsn, "postgres@", role+"@", 1))
 	store.Pool().Reset()
@@ -54,7 +54,7 @@ func TestConnectionLimit(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.New(t)
 	admin := connect(t, dsn)
-	role := newRole(t, admin, "CONNECTION LIMIT 5")
+	role := newReaderWriter(t, admin, "CONNECTION LIMIT 5")
 	log := &logged{}
 	limited := strings.Replace(dsn, "postgres@", role+"@", 1)
 	store := open(t, postgres.Config{

@@ -165,14 +165,13 @@ type serverState struct {
 func readServerState(ctx context.Context, on querier) (s serverState, err error) {
 	const state = `
 		SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', coalesce((
-			SELECT string_agg(needed.privilege || ' on ' || needed.name, ', ') FROM (VALUES
-				('tenants', 'INSERT'), ('tenants', 'UPDATE'), ('entitlements', 'INSERT'),
-				('catalog_requests', 'INSERT'), ('api_keys', 'INSERT'), ('api_keys', 'UPDATE'),
-				('audit_log', 'INSERT')) AS needed (name, privilege)
+			SELECT string_agg(needed.privilege || ' on ' || needed.name, ', ')
+			FROM unnest($1::text[], $2::text[]) AS needed (name, privilege)
 			WHERE NOT has_table_privilege(to_regclass(needed.name), needed.privilege)
 		), '')`
 	const schema = `SELECT version, dirty FROM schema_migrations LIMIT 1`
-	rows, _ := on.Query(ctx, state)
+	tables, privileges := changePrivileges()
+	rows, _ := on.Query(ctx, state, tables, privileges)
 	if s, err = pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (s serverState, err error) {
 		err = row.Scan(&s.recovery, &s.readOnly, &s.missing)
 		return s, err

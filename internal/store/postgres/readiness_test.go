@@ -55,7 +55,7 @@ func TestPing(t *testing.T) {
 		case !strings.HasSuffix(unready.Reason, c.reason):
 			t.Errorf("%s: %s", c.name, unready.Reason)
 		}
-		if warned := strings.Contains(log.String(), "level=WARN"); warned != (c.reason != "") {
+		if warned := strings.Contains(log.String(), "database not ready"); warned != (c.reason != "") {
 			t.Errorf("%s: logged %q", c.name, log.String())
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"slices"
 	"strings"
 	"time"
 
@@ -196,45 +195,6 @@ func connectUntraced(ctx context.Context, pc *pgxpool.Config) (*pgx.Conn, error)
 		return nil, err
 	}
 	return pgx.ConnectConfig(ctx, cc)
-}
-
-// warnOfMissingLimits checks which limits the session really has. Behind a pooler only the role can carry them.
-func warnOfMissingLimits(ctx context.Context, conn *pgx.Conn, cfg Config) {
-	ctx, cancel := context.WithTimeout(ctx, cfg.CallTimeout)
-	defer cancel()
-	log := cfg.Logger
-	for _, name := range slices.Sorted(maps.Keys(sessionLimits)) {
-		if name == "tcp_user_timeout" && conn.PgConn().Conn().RemoteAddr().Network() == "unix" {
-			continue
-		}
-		var value, role string
-		if err := conn.QueryRow(ctx, `SELECT current_setting($1), current_user`, name).Scan(&value, &role); err != nil {
-			log.WarnContext(ctx, "session limit unreadable", "setting", name, "error", err)
-			continue
-		}
-		if value == "0" {
-			remedy := fmt.Sprintf(
-				"ALTER ROLE %s SET %s = '%s'", pgx.Identifier{role}.Sanitize(), name, sessionLimits[name],
-			)
-			log.WarnContext(ctx, "session limit missing", "setting", name, "remedy", remedy)
-		}
-	}
-}
-
-// warnOfConnectionLimit checks whether the server allows as many connections as this program may open.
-func warnOfConnectionLimit(ctx context.Context, conn *pgx.Conn, most int32, cfg Config) {
-	const limits = `
-		SELECT least(nullif(r.rolconnlimit, -1), nullif(d.datconnlimit, -1),
-			current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int)
-		FROM pg_roles r, pg_database d WHERE r.rolname = current_user AND d.datname = current_database()`
-	ctx, cancel := context.WithTimeout(ctx, cfg.CallTimeout)
-	defer cancel()
-	var allowed int32
-	err := conn.QueryRow(ctx, limits, pgx.QueryExecModeExec).Scan(&allowed)
-	if needed := most + probeConns + listenerConns; err == nil && allowed < needed {
-		cfg.Logger.WarnContext(ctx, "fewer connections allowed than needed", "allowed", allowed, "needed", needed,
-			"remedy", "raise the limit of the role, the database or the server, or lower DB_MAX_CONNS")
-	}
 }
 
 // unreached is one sentence about a database that cannot be reached.

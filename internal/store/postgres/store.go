@@ -90,7 +90,7 @@ var _ registry.Store = (*Store)(nil)
 // password, if the DSN makes no sense (ErrDSN) or the database cannot be reached. A database that is reached but not
 // ready (in recovery, read-only, without a clean schema that is new enough) is a warning in the log: the store opens,
 // Ping says what is wrong, and it works as soon as that is fixed. So is a session without the limits that this package
-// counts on, as behind a pooler that refuses them.
+// counts on, as behind a pooler that refuses them, and a role that owns the audit log or may update it.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	pc, err := poolConfig(cfg)
@@ -101,8 +101,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, unreached(pc.ConnConfig, err)
 	}
-	warnOfMissingLimits(ctx, first, cfg)
-	warnOfConnectionLimit(ctx, first, pc.MaxConns, cfg)
+	warnOfSession(ctx, first, pc.MaxConns, cfg)
 	closeConn(first)
 	inner, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
