@@ -182,10 +182,12 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER tenants_notify AFTER DELETE ON tenants FOR EACH STATEMENT EXECUTE FUNCTION notify_cache_flush();
-CREATE TRIGGER entitlements_notify AFTER DELETE ON entitlements
+CREATE TRIGGER tenants_notify AFTER DELETE OR TRUNCATE ON tenants
     FOR EACH STATEMENT EXECUTE FUNCTION notify_cache_flush();
-CREATE TRIGGER api_keys_notify AFTER DELETE ON api_keys FOR EACH STATEMENT EXECUTE FUNCTION notify_cache_flush();
+CREATE TRIGGER entitlements_notify AFTER DELETE OR TRUNCATE ON entitlements
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_cache_flush();
+CREATE TRIGGER api_keys_notify AFTER DELETE OR TRUNCATE ON api_keys
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_cache_flush();
 
 -- pos and seq are given under one lock as the last step before COMMIT: number order is commit order.
 -- group_id is the chain an event belongs to and never changes (the platform's own is the nil UUID); tenant_id only

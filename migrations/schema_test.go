@@ -245,3 +245,24 @@ func code(err error) string {
 	}
 	return ""
 }
+
+// TestCacheFlush: rows that are deleted by hand, one by one or all at once, are what replicas may have cached, so that
+// each such statement notifies them.
+func TestCacheFlush(t *testing.T) {
+	t.Parallel()
+	for statement, flushes := range map[string]bool{
+		`DELETE FROM tenants`: true, `DELETE FROM entitlements`: true, `DELETE FROM api_keys`: true,
+		`TRUNCATE entitlements`: true, `TRUNCATE api_keys`: true,
+		`TRUNCATE catalog_requests CASCADE`: true, `TRUNCATE products CASCADE`: true, // entitlements with them
+		`ALTER TABLE audit_log DROP CONSTRAINT audit_log_tenant_id_fkey; TRUNCATE tenants CASCADE`: true,
+		`UPDATE products SET name = 'other'`: false,
+	} {
+		conn := connect(t, postgrestest.New(t))
+		seed(t, conn)
+		exec(t, conn, `LISTEN tenant_registry`)
+		exec(t, conn, statement)
+		if got := heard(t, conn); slices.Equal(got, []string{"flush"}) != flushes {
+			t.Errorf("%s notifies %q", statement, got)
+		}
+	}
+}
