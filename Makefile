@@ -75,7 +75,7 @@ migrate-version: ## the current version
 	@$(GO) run ./cmd/migrate version
 
 .PHONY: migrate-down
-migrate-down: ## roll back the most recent migration
+migrate-down: ## roll back the most recent migration (APP_ENV=dev only)
 	@$(GO) run ./cmd/migrate down
 
 .PHONY: migrate-down-all

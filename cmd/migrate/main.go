@@ -34,7 +34,7 @@ const (
 const usage = `usage: migrate COMMAND
 
   up           apply all pending migrations; a newer schema is left alone
-  down         roll back the most recent migration (APP_ENV dev or stage)
+  down         roll back the most recent migration (APP_ENV dev)
   down-all     roll back everything, with all data (APP_ENV dev)
   version      print the version of the schema
   grants --app=ROLE [--auditor=ROLE]

@@ -61,12 +61,12 @@ func (s Schema) Up(ctx context.Context) (Result, error) {
 	})
 }
 
-// Down rolls back exactly one version; on an empty schema it does nothing. Outside dev and stage it is ErrRefused: in
-// prod migrations only go forward.
+// Down rolls back exactly one version; on an empty schema it does nothing. Outside dev it is ErrRefused: there
+// migrations only go forward.
 func (s Schema) Down(ctx context.Context) (Result, error) {
-	if s.Env != "dev" && s.Env != "stage" {
-		return Result{}, fmt.Errorf("%w: down is for APP_ENV dev and stage, and APP_ENV is %q; "+
-			"in production migrations only go forward, so add one that undoes the change", ErrRefused, s.Env)
+	if s.Env != "dev" {
+		return Result{}, fmt.Errorf("%w: down deletes data and is for APP_ENV dev, and APP_ENV is %q; "+
+			"elsewhere migrations only go forward, so add one that undoes the change", ErrRefused, s.Env)
 	}
 	return s.back(ctx, func(m *migrate.Migrate) error { return m.Steps(-1) })
 }
