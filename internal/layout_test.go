@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 		"migrations",
 	},
 
-	"cmd/migrate": {"internal/migrate", "migrations"},
+	"cmd/migrate": {"internal/config", "internal/dsn", "internal/migrate", "migrations"},
 	"cmd/server": {
 		"internal/audit", "internal/auth", "internal/config", "internal/registry", "internal/server",
 		"internal/store/cache", "internal/store/memory", "internal/store/postgres", "internal/telemetry", "migrations",

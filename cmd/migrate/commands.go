@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/breakpilot/tenant-registry/internal/config"
+	"github.com/breakpilot/tenant-registry/internal/dsn"
 	"github.com/breakpilot/tenant-registry/internal/migrate"
 	"github.com/breakpilot/tenant-registry/migrations"
 )
@@ -71,8 +74,11 @@ func (c command) create(name string) error {
 }
 
 func (c command) schema(wait time.Duration) (migrate.Schema, error) {
-	dsn, variable := c.dsn()
-	if dsn == "" {
+	text, variable, err := c.dsn()
+	if err != nil {
+		return migrate.Schema{}, unusable{err}
+	}
+	if text == "" {
 		return migrate.Schema{}, unusable{fmt.Errorf("%s is not set, and the in-memory store needs no migrations: "+
 			"set it to the database to migrate, "+
 			"such as postgres://user:password@localhost:5432/tenant_registry", variable)}
@@ -81,17 +87,30 @@ func (c command) schema(wait time.Duration) (migrate.Schema, error) {
 	if !slices.Contains([]string{"dev", "stage", "prod"}, env) {
 		return migrate.Schema{}, unusable{errors.New("APP_ENV: must be one of dev, stage, prod")}
 	}
+	if err := dsn.Secure(text); err != nil && env != "dev" && c.getenv("DB_TLS") != "insecure" {
+		return migrate.Schema{}, unusable{fmt.Errorf("%s: %w, or set DB_TLS=insecure", variable, err)}
+	}
 	return migrate.Schema{
-		DSN: dsn, Files: migrations.FS, Tables: migrations.Tables, Env: env, LockWait: wait,
+		DSN: text, Files: migrations.FS, Tables: migrations.Tables, Env: env, LockWait: wait,
 	}, nil
 }
 
-// dsn is the DSN and the variable it comes from.
-func (c command) dsn() (dsn, variable string) {
-	if dsn := c.getenv("MIGRATE_DATABASE_URL"); dsn != "" {
-		return dsn, "MIGRATE_DATABASE_URL"
+// dsn is the DSN and the variable it comes from, whose name may end in _FILE.
+func (c command) dsn() (text, variable string, err error) {
+	for _, variable := range []string{"MIGRATE_DATABASE_URL", "DATABASE_URL"} {
+		if text := strings.TrimRight(c.getenv(variable), "\r\n"); text != "" {
+			return text, variable, nil
+		}
+		file := variable + "_FILE"
+		if path := c.getenv(file); path != "" {
+			secret, err := config.ReadSecret(path)
+			if err != nil {
+				return "", file, fmt.Errorf("%s: cannot be read: %w", file, err)
+			}
+			return secret.Reveal(), file, nil
+		}
 	}
-	return c.getenv("DATABASE_URL"), "DATABASE_URL"
+	return "", "DATABASE_URL", nil
 }
 
 func (c command) lockWait() (time.Duration, error) {

@@ -43,7 +43,8 @@ const usage = `usage: migrate COMMAND
   create NAME  write the next pair of empty files under ./migrations
   force N      record that the schema is at version N and clean; runs nothing
 
-MIGRATE_DATABASE_URL, else DATABASE_URL, is the DSN; it has to lead to Postgres itself, not to a connection pooler.
+MIGRATE_DATABASE_URL, else DATABASE_URL, is the DSN; it has to lead to Postgres itself, not to a connection pooler. With
+_FILE after its name it names a file that holds the DSN. Outside dev it needs sslmode=verify-full, or DB_TLS=insecure.
 MIGRATE_LOCK_WAIT bounds the wait for another migration (2m0s).
 `
 

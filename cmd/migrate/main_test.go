@@ -138,6 +138,22 @@ func TestFailuresAreOneSentence(t *testing.T) {
 			exitUsage, []string{"DATABASE_URL=postgres://127.0.0.1:1/d", "APP_ENV=production"},
 			`APP_ENV: must be one of dev, stage, prod`,
 		},
+		"not verified": {
+			exitUsage, []string{"DATABASE_URL=postgres://u:" + canary + "@db.invalid/d", "APP_ENV=prod"},
+			`DATABASE_URL: the connection to db\.invalid:5432 is not verified: add sslmode=verify-full, or set DB_TLS`,
+		},
+		"not verified, and allowed": {
+			exitFailure,
+			[]string{
+				"DATABASE_URL=postgres://u:" + canary + "@127.0.0.1:1,127.0.0.2:1/d", "APP_ENV=stage",
+				"DB_TLS=insecure",
+			},
+			`(cannot connect to Postgres|is for APP_ENV dev)`,
+		},
+		"missing file": {
+			exitUsage, []string{"MIGRATE_DATABASE_URL_FILE=/nowhere/at/all"},
+			`MIGRATE_DATABASE_URL_FILE: cannot be read`,
+		},
 		"direct DSN win": {
 			exitFailure,
 			[]string{"DATABASE_URL=postgres://127.0.0.1:1/d", "MIGRATE_DATABASE_URL=postgres://127.0.0.1:2/d"},

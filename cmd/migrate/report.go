@@ -15,7 +15,7 @@ func (c command) end(err error, stderr io.Writer) int {
 		dirty   *migrate.DirtyError
 		refused unusable
 	)
-	_, variable := c.dsn()
+	_, variable, _ := c.dsn()
 	switch {
 	case err == nil:
 		return exitOK
