@@ -48,7 +48,7 @@ var mayImport = map[string][]string{
 
 	"cmd/migrate": {"internal/config", "internal/dsn", "internal/migrate", "migrations"},
 	"cmd/server": {
-		"internal/audit", "internal/auth", "internal/config", "internal/registry", "internal/server",
+		"internal/audit", "internal/auth", "internal/config", "internal/dsn", "internal/registry", "internal/server",
 		"internal/store/cache", "internal/store/memory", "internal/store/postgres", "internal/telemetry", "migrations",
 	},
 	"cmd/bench": {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/breakpilot/tenant-registry/internal/config"
+	"github.com/breakpilot/tenant-registry/internal/dsn"
 	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/internal/store/cache"
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
@@ -30,6 +31,9 @@ func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry)
 		cached := cache.New(memory.New(), cache.Options{Off: !cfg.Cache, Keys: cfg.CacheKeys})
 		return openedStore{Store: cached, Close: func() {}, memory: true}, nil
 	}
+	if _, err := dsn.Parse(cfg.DirectURL.Reveal()); err != nil {
+		return openedStore{}, unusable{fmt.Errorf("DATABASE_DIRECT_URL: %w", postgres.ErrDSN)}
+	}
 	pg, err := openPostgres(ctx, postgres.Config{
 		DSN: cfg.DatabaseURL.Reveal(), Reload: reload(cfg.DatabaseURLFile), MaxConns: int32(cfg.MaxConns),
 		SchemaVersion: migrations.Latest(), Tracer: tel.PgxTracer(), Logger: tel.Logger(),
@@ -52,11 +56,7 @@ func openStore(ctx context.Context, cfg config.Config, tel *telemetry.Telemetry)
 // listenForInvalidations makes a cache hear the invalidations of other replicas.
 func listenForInvalidations(pg *postgres.Store, cfg config.Config, cached *cache.Store) error {
 	direct := postgres.Direct{DSN: cfg.DirectURL.Reveal(), Reload: reload(cfg.DirectURLFile)}
-	err := pg.Listen(direct, cached)
-	if errors.Is(err, postgres.ErrDSN) {
-		return unusable{fmt.Errorf("DATABASE_DIRECT_URL: %w", err)}
-	}
-	return err
+	return pg.Listen(direct, cached)
 }
 
 // reload reads a DSN again from the file that it is in, so that a rotated password needs no restart; nil without one.
@@ -65,8 +65,8 @@ func reload(file string) func() (string, error) {
 		return nil
 	}
 	return func() (string, error) {
-		dsn, err := config.ReadSecret(file)
-		return dsn.Reveal(), err
+		text, err := config.ReadSecret(file)
+		return text.Reveal(), err
 	}
 }
 
