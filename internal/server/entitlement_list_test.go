@@ -4,10 +4,12 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/internal/server/web"
@@ -169,4 +171,26 @@ func TestEntitlementList_hasPagesOfOneTenant(t *testing.T) {
 			method: http.MethodGet, target: "/v1/entitlements",
 		}).wantProblem("invalid_request", "?tenant_id")
 	})
+}
+
+// TestEntitlements_configDigits asserts that a number in a configuration that SQL wrote comes out digit for digit.
+func TestEntitlements_configDigits(t *testing.T) {
+	t.Parallel()
+	store, dsn := openPostgres(t)
+	api := newClient(t, store, registry.Options{})
+	id := api.activeTenant("acme").ID
+	api.product("widgets", nil)
+	api.grant(id, "widgets")
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), `UPDATE entitlements SET config = '{"n": 9007199254740993}'`); err != nil {
+		t.Fatal(err)
+	}
+	got := api.get("/v1/entitlements?tenant_id=" + id.String()).want(http.StatusOK)
+	if !strings.Contains(string(got.body), `{"n":9007199254740993}`) {
+		t.Errorf("the configuration is %s", got.body)
+	}
 }

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -237,5 +238,51 @@ func TestPooler_statementMode(t *testing.T) {
 	p.statement = false
 	p.mu.Unlock()
 	_, err = store.Ping(t.Context())
+	must(t, err)
+}
+
+// TestKeyFacts_unreadable: a key whose entitlement cannot be read fails alone, and can be revoked. All are asked for in
+// one statement.
+func TestKeyFacts_unreadable(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.New(t)
+	r := newReplica(t, dsn, "none")
+	broken, brokenText := r.key(t, "broken")
+	_, wholeText := r.key(t, "whole")
+	admin := connect(t, dsn)
+	must(t, open(t, postgres.Config{DSN: dsn}).Tx(t.Context(), func(tx registry.Tx) error {
+		return tx.InsertProduct(t.Context(), newProduct("product"))
+	}))
+	dropChecks(admin, "entitlements")
+	admin.run(`INSERT INTO entitlements (id, tenant_id, product_key, source, starts_at, limits, config, created_at,
+		updated_at) SELECT gen_random_uuid(), id, 'product', 'grant', now(), CASE slug WHEN 'broken' THEN '{"n": 1.5}'
+		ELSE '{"n": 10}' END::jsonb, '{}', now(), now() FROM tenants`)
+	verify := func(text string) error {
+		v, err := r.Verify(t.Context(), operator, registry.VerifyQuery{Key: text, Product: "product"},
+			registry.ReadOptions{Fresh: true})
+		if err == nil && !v.Valid() {
+			err = fmt.Errorf("the key is %s", v.Code)
+		}
+		return err
+	}
+	var failed atomic.Int64
+	var calls sync.WaitGroup
+	for range 50 {
+		calls.Go(func() {
+			if verify(brokenText) == nil {
+				failed.Add(1000)
+			}
+		})
+		calls.Go(func() {
+			if err := verify(wholeText); err != nil {
+				failed.Add(1)
+			}
+		})
+	}
+	calls.Wait()
+	if n := failed.Load(); n > 0 {
+		t.Errorf("%d of 50 verifications of the whole key failed, %d of the broken one did not", n%1000, n/1000)
+	}
+	_, err := r.RevokeAPIKey(t.Context(), operator, broken, "")
 	must(t, err)
 }

@@ -1,7 +1,12 @@
 package postgres
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,5 +52,29 @@ func TestHeartbeat_isOurOwn(t *testing.T) {
 	l.remember("later")
 	if _, known := l.sent["late"]; known {
 		t.Error("heartbeats that never come back pile up")
+	}
+}
+
+// TestBackOff: a pooler that drops notifications does so until its settings change; a database that commits nothing may
+// commit again at any time.
+func TestBackOff(t *testing.T) {
+	t.Parallel()
+	const wait = 100 * time.Millisecond
+	for err, want := range map[error]time.Duration{
+		errNotReceived: poolerBackOff, errNotCommitted: wait, errors.New("the listening connection was lost"): wait,
+	} {
+		if got := backOff(err, wait); got != want {
+			t.Errorf("after %v it waits %s, want %s", err, got, want)
+		}
+	}
+}
+
+// TestReason_certificate: a certificate that does not verify is named as the cause, with the setting to change.
+func TestReason_certificate(t *testing.T) {
+	t.Parallel()
+	cause := x509.UnknownAuthorityError{}
+	why, next := reason(fmt.Errorf("failed to connect: %w", &tls.CertificateVerificationError{Err: cause}))
+	if why != cause.Error() || !strings.Contains(next, "sslrootcert") {
+		t.Errorf("why: %s, next: %s", why, next)
 	}
 }

@@ -119,14 +119,18 @@ func (l *listener) run(ctx context.Context) {
 		if l.received {
 			wait = minBackOff
 		}
-		next := wait
-		if errors.Is(err, errNotReceived) {
-			next = poolerBackOff
-		}
-		if pause(ctx, next) != nil {
+		if pause(ctx, backOff(err, wait)) != nil {
 			return
 		}
 	}
+}
+
+// backOff is how long to wait after a session that ended with err; wait is what it is for most.
+func backOff(err error, wait time.Duration) time.Duration {
+	if errors.Is(err, errNotReceived) {
+		return poolerBackOff
+	}
+	return wait
 }
 
 func (l *listener) warn(ctx context.Context, err error) {
