@@ -29,7 +29,7 @@ const DefaultLockWait = 2 * time.Minute
 type Schema struct {
 	DSN   string // leads to Postgres directly; its password appears in no error of this package
 	Files fs.FS  // NNNNNN_name.up.sql and NNNNNN_name.down.sql at its root
-	// Tables are what Files make: Grant grants on them. Empty: nothing is granted.
+	// Tables are what Files make and the program uses: Up looks for them, and Grant grants on them. Empty: neither.
 	Tables []migrations.Table
 	Env    string // dev, stage or prod: what Down and DownAll are allowed
 	// bounds the wait for another change, and each wait for a lock inside a file; 0 is DefaultLockWait
@@ -51,14 +51,29 @@ type State struct {
 }
 
 // Up applies every file above the current version. A clean schema newer than the files is left unchanged, without
-// an error, so that an older binary can be rolled out again. A dirty one is a DirtyError.
+// an error, so that an older binary can be rolled out again. A dirty one is a DirtyError. If Tables are not there, or
+// not as the version has them, it is ErrForeign: before a file was run, or after all were.
 func (s Schema) Up(ctx context.Context) (Result, error) {
-	return s.change(ctx, func(m *migrate.Migrate, at, latest uint) error {
+	sess, result, before, err := s.begin(ctx)
+	if err != nil {
+		return result, err
+	}
+	defer sess.close()
+	if !before.Dirty {
+		if err := sess.compare(ctx, s.Tables, before.Version); err != nil {
+			return result, err
+		}
+	}
+	result, err = sess.change(ctx, result, before, func(m *migrate.Migrate, at, latest uint) error {
 		if at >= latest {
 			return nil
 		}
 		return m.Up()
 	})
+	if err == nil && result.To != result.From {
+		err = sess.compare(ctx, s.Tables, result.To)
+	}
+	return result, err
 }
 
 // Down rolls back exactly one version; on an empty schema it does nothing. Outside dev it is ErrRefused: there
@@ -81,7 +96,12 @@ func (s Schema) DownAll(ctx context.Context) (Result, error) {
 }
 
 func (s Schema) back(ctx context.Context, step func(*migrate.Migrate) error) (Result, error) {
-	return s.change(ctx, func(m *migrate.Migrate, at, latest uint) error {
+	sess, result, before, err := s.begin(ctx)
+	if err != nil {
+		return result, err
+	}
+	defer sess.close()
+	return sess.change(ctx, result, before, func(m *migrate.Migrate, at, latest uint) error {
 		if at == 0 {
 			return nil
 		}
@@ -136,17 +156,14 @@ func (s Schema) Force(ctx context.Context, version uint) (Result, error) {
 }
 
 // change takes one step on a clean schema. The step is told the current version and the highest one of the files.
-func (s Schema) change(ctx context.Context, step func(m *migrate.Migrate, at, latest uint) error) (Result, error) {
-	sess, result, before, err := s.begin(ctx)
-	if err != nil {
-		return result, err
-	}
-	defer sess.close()
+func (s *session) change(
+	ctx context.Context, result Result, before State, step func(m *migrate.Migrate, at, latest uint) error,
+) (Result, error) {
 	if before.Dirty {
-		return result, sess.diagnose(ctx, before, nil)
+		return result, s.diagnose(ctx, before, nil)
 	}
-	stepErr := sess.run(ctx, before, func(m *migrate.Migrate) error { return step(m, before.Version, result.Latest) })
-	after, err := sess.settle(ctx, stepErr)
+	stepErr := s.run(ctx, before, func(m *migrate.Migrate) error { return step(m, before.Version, result.Latest) })
+	after, err := s.settle(ctx, stepErr)
 	result.To = after.Version
 	return result, err
 }

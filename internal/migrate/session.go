@@ -205,6 +205,10 @@ func (s *session) state(ctx context.Context) (State, error) {
 	if errors.Is(err, pgx.ErrNoRows) || errors.As(err, &pgErr) && pgErr.Code == "42P01" {
 		return State{}, nil
 	}
+	if errors.As(err, &pgErr) && pgErr.Code == "42703" {
+		return State{}, fmt.Errorf("%w: %s has other columns than these migrations give it: it belongs to another "+
+			"service, so use another database, or another schema by search_path", ErrForeign, s.table)
+	}
 	if err != nil {
 		return State{}, s.lost(ctx, err)
 	}

@@ -24,6 +24,7 @@ const (
 	serialization       = "40001"
 	deadlock            = "40P01"
 	undefinedTable      = "42P01"
+	undefinedColumn     = "42703"
 	lockNotAvailable    = "55P03"
 	queryCanceled       = "57014"
 	adminShutdown       = "57P01"

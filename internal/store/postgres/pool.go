@@ -87,7 +87,8 @@ type pool struct {
 	turns   *turns
 	commits commits
 
-	readOnly, diskFull atomic.Bool // what the server's last answer to a change was
+	readOnly, diskFull atomic.Bool  // what the server's last answer to a change was
+	faults             atomic.Int64 // calls that failed with what may be a fault of the schema
 }
 
 func newPool(inner *pgxpool.Pool, cfg Config) *pool {
@@ -185,6 +186,8 @@ func (p *pool) failure(op string, err error) error {
 		p.diskFull.Store(true)
 	case hasCode(err, stalePlan):
 		p.inner.Reset() // the other connections have prepared it, too
+	case isFault(err):
+		p.faults.Add(1)
 	}
 	return failure(op, err)
 }

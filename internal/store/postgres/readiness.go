@@ -41,6 +41,7 @@ type readiness struct {
 	observe func(readOnly bool) // called with what each probe reads
 	refused func() string       // why changes were refused last; empty: they are not
 	writes  writeProbe
+	schema  schemaCheck
 
 	mu     sync.Mutex
 	latest *probe
@@ -105,8 +106,11 @@ func (r *readiness) read() (registry.StoreStatus, error) {
 	defer cancel()
 	status := registry.StoreStatus{Store: "postgres"}
 	var s serverState
+	var problem string // of the schema
 	err := r.pool.call(ctx, "ping", func(ctx context.Context, on querier) (err error) {
-		s, err = inTransaction(ctx, on)
+		if s, err = inTransaction(ctx, on); err == nil && !s.recovery && !s.dirty {
+			problem, err = r.schema.compare(ctx, on, s)
+		}
 		return err
 	})
 	switch {
@@ -125,6 +129,8 @@ func (r *readiness) read() (registry.StoreStatus, error) {
 	case s.dirty:
 		return status, unready("the migration of the schema to version %d did not end: "+
 			"run the migrations, which report its state and how to fix it", s.version)
+	case problem != "":
+		return status, unready("%s", problem)
 	case status.SchemaVersion < r.needs:
 		return status, unready("the schema is at version %d, this program needs %d: run the migrations",
 			status.SchemaVersion, r.needs)
@@ -160,6 +166,7 @@ type serverState struct {
 	missing            string // privileges that changes need and the role lacks
 	version            int64  // of the schema; 0 if there is none
 	dirty              bool
+	foreign            bool // schema_migrations has other columns
 }
 
 func readServerState(ctx context.Context, on querier) (s serverState, err error) {
@@ -180,7 +187,7 @@ func readServerState(ctx context.Context, on querier) (s serverState, err error)
 	}
 	rows, _ = on.Query(ctx, schema)
 	_, err = pgx.ForEachRow(rows, []any{&s.version, &s.dirty}, func() error { return nil })
-	if hasCode(err, undefinedTable) {
+	if s.foreign = hasCode(err, undefinedColumn); s.foreign || hasCode(err, undefinedTable) {
 		err = nil
 	}
 	return s, err

@@ -2,17 +2,20 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"math"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/migrations"
 )
 
 // schemaCheck compares the columns of the database with those that this program uses: when it first sees a version of
-// the schema, while they differ, and after statements have met a table, a column or a type that is not there.
+// the schema, while they differ, and after calls have failed in a way that may come from it.
 type schemaCheck struct {
-	faults func() int64 // how many statements have
+	faults func() int64 // how many calls have
 
 	mu      sync.Mutex
 	version uint // that was compared last; 0: none
@@ -21,7 +24,11 @@ type schemaCheck struct {
 }
 
 // compare returns one sentence about what is missing; empty: nothing is.
-func (c *schemaCheck) compare(ctx context.Context, on querier, version uint) (string, error) {
+func (c *schemaCheck) compare(ctx context.Context, on querier, s serverState) (string, error) {
+	version := uint(max(s.version, 0))
+	if s.foreign {
+		version = math.MaxUint // all there is
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	faults := c.faults()
@@ -47,4 +54,13 @@ func changePrivileges() (tables, privileges []string) {
 		}
 	}
 	return tables, privileges
+}
+
+// isFault reports whether an error is one of the program and its schema: a table or a column that is not there, a value
+// of another type. It is none if it says something about rows, or that another time may do.
+func isFault(err error) bool {
+	if err == nil || errors.Is(err, registry.ErrUnavailable) {
+		return false
+	}
+	return hasCode(err, undefinedTable) || meaning(err) == nil
 }

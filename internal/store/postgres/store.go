@@ -138,7 +138,7 @@ func (s *Store) startProbes(ctx context.Context, cfg Config) error {
 	s.confirmer = &confirmer{life: life, commit: p.commitMessage}
 	s.readiness = &readiness{
 		pool: p, needs: cfg.SchemaVersion, ttl: probeTTL, observe: s.pool.observe, refused: s.pool.refused,
-		writes: writeProbe{confirm: s.confirmer.confirm},
+		writes: writeProbe{confirm: s.confirmer.confirm}, schema: schemaCheck{faults: s.pool.faults.Load},
 	}
 	var running sync.WaitGroup
 	running.Go(func() { s.readiness.writes.run(life) })
