@@ -119,7 +119,7 @@ func (p *pool) call(ctx context.Context, op string, fn func(ctx context.Context,
 		if err != nil {
 			return err
 		}
-		defer conn.Release()
+		defer release(conn)
 		return fn(ctx, conn)
 	})
 	return p.failure(op, err)
@@ -138,7 +138,7 @@ func (p *pool) begin(ctx context.Context) (*pgxpool.Conn, pgx.Tx, error) {
 			return err
 		}
 		if begun, err = conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}); err != nil {
-			conn.Release()
+			release(conn)
 		}
 		return err
 	})
@@ -175,6 +175,16 @@ func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 			return nil, fmt.Errorf("%w: no connection: %w", registry.ErrUnavailable, err)
 		}
 	}
+}
+
+// release gives a connection back. One that was closed in the middle of a call leaves the pool instead: pgx takes up to
+// 15 seconds to end it where the server does not answer, and the pool would have room for no other meanwhile.
+func release(conn *pgxpool.Conn) {
+	if conn.Conn().IsClosed() {
+		conn.Hijack()
+		return
+	}
+	conn.Release()
 }
 
 // failure is what the Store returns for an error.

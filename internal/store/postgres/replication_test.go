@@ -301,3 +301,30 @@ func deadFirst(t *testing.T, dsn string) (string, *atomic.Int64) {
 	parsed.Host = listener.Addr().String() + "," + parsed.Host
 	return parsed.String(), &count
 }
+
+// TestCommit_hostVanishes: the primary's host vanishes without a word while a COMMIT waits, and the standby is
+// promoted. Changes go on there, although that COMMIT never ends.
+func TestCommit_hostVanishes(t *testing.T) {
+	t.Parallel()
+	pair := newPair(t)
+	a, err := url.Parse(pair.DSN())
+	must(t, err)
+	b, err := url.Parse(pair.StandbyDSN())
+	must(t, err)
+	network := testkit.NewProxy(t, a.Host)
+	a.Host = network.Addr() + "," + b.Host
+	store := open(t, postgres.Config{
+		DSN: a.String(), CallTimeout: 1500 * time.Millisecond, ConnectTimeout: time.Second,
+	})
+	must(t, appendOne(t.Context(), store))
+	pair.Line.Blackhole()
+	want(t, appendOne(t.Context(), store), registry.ErrUnavailable)
+	begun := time.Now()
+	want(t, appendOne(t.Context(), store), registry.ErrUnavailable)
+	took(t, begun, 0, 500*time.Millisecond) // the COMMIT stalls
+	network.Blackhole()
+	pair.Promote()
+	testkit.Eventually(t, "changes on the new primary", func() bool { return appendOne(t.Context(), store) == nil })
+	t.Logf("changes went on %s after the host had vanished", time.Since(begun).Round(time.Millisecond))
+	network.Cut() // or the end of the store waits for the host
+}

@@ -135,7 +135,13 @@ func (s *Store) startProbes(ctx context.Context, cfg Config) error {
 	p := newPool(inner, cfg)
 	p.lost = s.pool.inner.Reset // sessions of that server that the pool still has are dead, or began read-only
 	life, end := context.WithCancel(context.Background())
-	s.confirmer = &confirmer{life: life, commit: p.commitMessage}
+	s.confirmer = &confirmer{life: life, commit: func(ctx context.Context) error {
+		err := p.commitMessage(ctx)
+		if err == nil {
+			s.pool.turns.confirmed()
+		}
+		return err
+	}}
 	s.readiness = &readiness{
 		pool: p, needs: cfg.SchemaVersion, ttl: probeTTL, observe: s.pool.observe, refused: s.pool.refused,
 		writes: writeProbe{confirm: s.confirmer.confirm}, schema: schemaCheck{faults: s.pool.faults.Load},

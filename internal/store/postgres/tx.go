@@ -114,7 +114,7 @@ func (t *tx) end(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 	defer cancel()
 	_ = t.inner.Rollback(ctx) // after a commit there is nothing to do, and after a failure the connection is closed
-	t.conn.Release()
+	release(t.conn)
 }
 
 func pause(ctx context.Context, d time.Duration) error {
