@@ -147,12 +147,20 @@ func (f *fixture) takeEmptied() string {
 	return name
 }
 
+// original is the template; other tests may be about to make it.
+func (f *fixture) original() template {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.template
+}
+
 // release ends the use of a database: it is emptied for another test or, if that cannot be, dropped.
 func (f *fixture) release(name string, migrated bool) error {
-	if f.template.state == "" || !migrated {
+	from := f.original()
+	if from.state == "" || !migrated {
 		return f.server.drop(name)
 	}
-	name, err := f.server.recycle(name, f.template)
+	name, err := f.server.recycle(name, from)
 	if err != nil {
 		return f.server.drop(name)
 	}

@@ -71,7 +71,7 @@ func (f *fixture) takeStore() (*store, error) {
 
 // releaseStore empties a store for another test. One that cannot be emptied, or whose test failed, is given up.
 func (f *fixture) releaseStore(s *store, failed bool) error {
-	if failed || f.template.state == "" || s.empty() != nil {
+	if failed || f.original().state == "" || s.empty() != nil {
 		return f.giveUp(s)
 	}
 	f.mu.Lock()
