@@ -104,7 +104,7 @@ func TestSilentStandby(t *testing.T) {
 	for i := range clients {
 		ids[i], texts[i] = r.key(t, fmt.Sprintf("tenant-%d", i))
 	}
-	store := open(t, postgres.Config{DSN: pair.DSN(), PingTimeout: 200 * time.Millisecond})
+	store := open(t, postgres.Config{DSN: pair.DSN()})
 	must(t, store.ConfirmReads(t.Context()))
 	r.awaitLease(t)
 
