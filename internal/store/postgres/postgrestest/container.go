@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/moby/moby/api/pkg/authconfig"
@@ -36,10 +37,13 @@ func image(getenv func(string) string) string {
 	return defaultImage
 }
 
+// silence turns off the library's log, which belongs to the whole process.
+var silence = sync.OnceFunc(func() { log.SetDefault(log.NewNoopLogger()) })
+
 // fromContainer starts a container that is removed by stop; while testcontainers' reaper is on, also if this process is
 // killed.
 func fromContainer(ctx context.Context, image string) (*server, error) {
-	log.SetDefault(log.NewNoopLogger())
+	silence()
 	engine, err := engine(ctx)
 	if err != nil {
 		return nil, err
