@@ -57,7 +57,8 @@ func TestLoad_refusals(t *testing.T) {
 // safe is an environment that prod starts with.
 func safe() map[string]string {
 	return map[string]string{
-		"APP_ENV": "prod", "DATABASE_URL": "postgres://h/d?sslmode=verify-full", "KEYCLOAK_ISSUER": "https://id.example.org/realms/r",
+		"APP_ENV": "prod", "DATABASE_URL": "postgres://h/d?sslmode=verify-full",
+		"KEYCLOAK_ISSUER": "https://id.example.org/realms/r",
 	}
 }
 
