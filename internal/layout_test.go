@@ -22,22 +22,25 @@ const module = "github.com/breakpilot/tenant-registry/"
 
 // mayImport lists for each package which others of ours its non-test files may import.
 var mayImport = map[string][]string{
-	"migrations":          {},
-	"internal/timestamp":  {},
-	"internal/apikey":     {},
-	"internal/violation":  {},
-	"internal/docs":       {},
-	"internal/config":     {"internal/dsn"},
-	"internal/telemetry":  {},
-	"internal/dsn":        {},
-	"internal/migrate":    {"internal/dsn", "migrations"},
-	"internal/auth":       {},
-	"internal/audit":      {"internal/timestamp"},
-	"internal/registry":   {"internal/apikey", "internal/audit", "internal/timestamp", "internal/violation"},
+	"migrations":         {},
+	"internal/timestamp": {},
+	"internal/apikey":    {},
+	"internal/violation": {},
+	"internal/docs":      {},
+	"internal/config":    {"internal/dsn", "internal/share"},
+	"internal/telemetry": {},
+	"internal/dsn":       {},
+	"internal/migrate":   {"internal/dsn", "migrations"},
+	"internal/auth":      {},
+	"internal/audit":     {"internal/timestamp"},
+	"internal/registry": {
+		"internal/apikey", "internal/audit", "internal/share", "internal/timestamp", "internal/violation",
+	},
+	"internal/share":      {},
 	"internal/server/web": {"internal/timestamp", "internal/violation"},
 	"internal/server": {
 		"internal/apikey", "internal/audit", "internal/auth", "internal/docs", "internal/registry",
-		"internal/server/web", "internal/timestamp", "internal/violation",
+		"internal/server/web", "internal/share", "internal/timestamp", "internal/violation",
 	},
 	"internal/store/memory": {"internal/apikey", "internal/audit", "internal/registry", "internal/timestamp"},
 	"internal/store/cache":  {"internal/apikey", "internal/registry"},
@@ -49,7 +52,7 @@ var mayImport = map[string][]string{
 	"cmd/migrate": {"internal/config", "internal/dsn", "internal/migrate", "migrations"},
 	"cmd/server": {
 		"internal/audit", "internal/auth", "internal/config", "internal/dsn", "internal/registry", "internal/server",
-		"internal/store/cache", "internal/store/memory", "internal/store/postgres", "internal/telemetry", "migrations",
+		"internal/share", "internal/store/cache", "internal/store/memory", "internal/store/postgres", "internal/telemetry", "migrations",
 	},
 	"cmd/bench": {
 		"internal/apikey", "internal/audit", "internal/auth", "internal/auth/authtest", "internal/migrate",

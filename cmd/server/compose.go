@@ -9,6 +9,7 @@ import (
 
 	"github.com/breakpilot/tenant-registry/internal/config"
 	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/share"
 	"github.com/breakpilot/tenant-registry/internal/telemetry"
 )
 
@@ -71,10 +72,22 @@ func openCore(ctx context.Context, cfg config.Config, signer note.Signer, tel *t
 		lost()
 		log.Error("security event lost", "error", err)
 	})
+	caps := shareCaps(cfg)
 	c.service = registry.New(store, registry.Options{
-		MaxKeys: cfg.MaxKeys, Version: version, Signer: signer, Usage: usage, Security: c.security,
+		MaxKeys: cfg.MaxKeys, Version: version, Signer: signer, Usage: usage, Security: c.security, Shares: &caps,
 	})
 	return c, nil
+}
+
+// shareCaps are the caps as they are set.
+func shareCaps(cfg config.Config) registry.ShareCaps {
+	return registry.ShareCaps{
+		Appends: cfg.Shares["SHARE_APPENDS"], AppendBytes: cfg.Shares["SHARE_APPEND_BYTES"],
+		Events: cfg.Shares["SHARE_EVENTS"], Exports: cfg.Shares["SHARE_EXPORTS"],
+		LongPolls: cfg.Shares["SHARE_LONG_POLLS"], AuditPages: cfg.Shares["SHARE_AUDIT_PAGES"],
+		AuditRows: cfg.Shares["SHARE_AUDIT_ROWS"], Changes: cfg.Shares["SHARE_CHANGES"],
+		KeyChanges: share.Caps{Tenant: int64(cfg.MaxKeyChanges)},
+	}
 }
 
 // recordUsage writes the times of use of keys in the background until stop is called, which writes what is left until

@@ -9,23 +9,30 @@ func (e Event) Exceeds(limit int) bool {
 	return e.mayExceed(limit) && len(e.Canonical()) > limit
 }
 
-// mayExceed is a cheap upper bound: each byte of a text takes at most six bytes, and member names and numbers take less
-// than a thousand bytes together. It is false only if the canonical form cannot exceed limit.
-func (e Event) mayExceed(limit int) bool {
-	bytes := 1000
+// mayExceed is false only if the canonical form cannot exceed limit: each byte of a text takes at most six bytes, and
+// member names and numbers take less than a thousand bytes together.
+func (e Event) mayExceed(limit int) bool { return fixedSize+6*e.Size() > limit }
+
+// fixedSize is more than the members of an event take besides its texts, in bytes.
+const fixedSize = 1000
+
+// Size is how many bytes the texts of an event have, with a little for each field.
+func (e Event) Size() int {
+	const perField = len(`"":"",`)
+	bytes := 0
 	for _, text := range []string{
 		e.GroupName, e.Action, e.Actor.ID, e.Actor.Name, e.Actor.Href, e.Actor.Type, e.Target.ID, e.Target.Name,
 		e.Target.Href,
 		e.Target.Type, e.SourceIP, e.Description, e.Component, e.Version, e.ExternalID, e.CorrelationID,
 	} {
-		bytes += 6 * len(text)
+		bytes += len(text)
 	}
 	for _, fields := range []map[string]string{e.Fields, e.Metadata, e.Actor.Fields, e.Target.Fields} {
 		for name, value := range fields {
-			bytes += 6*(len(name)+len(value)) + len(`"":"",`)
+			bytes += len(name) + len(value) + perField
 		}
 	}
-	return bytes > limit
+	return bytes
 }
 
 // ChainHead is where one group's chain stands.

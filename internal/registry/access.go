@@ -50,7 +50,9 @@ func (c Caller) expectVersion(version int64, what string) error {
 type Access struct {
 	Operator bool      // everything: also private products, and the whole audit log
 	Tenants  bool      // every tenant
+	Reports  bool      // events that are reported for any tenant
 	Tenant   uuid.UUID // this tenant
+	Slug     string    // of this tenant, as far as is known; empty: unknown
 	Product  string    // what every tenant has of this product
 }
 
@@ -61,6 +63,10 @@ var FullAccess = Access{Operator: true, Tenants: true}
 func (a Access) tenant(id uuid.UUID) bool {
 	return a.Tenants || (a.Tenant != uuid.Nil && a.Tenant == id)
 }
+
+// slug is false for a slug that is known to be none of the access's: to say so costs no read, so a foreign tenant's
+// takes no longer than one that does not exist.
+func (a Access) slug(slug string) bool { return a.Tenants || a.Slug == "" || a.Slug == slug }
 
 // product is the one product that the access is limited to; empty if it covers the tenant, and so every product.
 func (a Access) product(tenant uuid.UUID) string {

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -96,6 +97,19 @@ func readAPIKey(ctx context.Context, from Reader, by Caller, id uuid.UUID) (APIK
 		return APIKey{}, refuse(err, unknownKey)
 	}
 	return k, nil
+}
+
+// tenantOfAPIKey is whose turn a change of a key waits for. A key that the caller does not reach has none: the change
+// itself says so.
+func (s *Service) tenantOfAPIKey(ctx context.Context, by Caller, id uuid.UUID) (uuid.UUID, error) {
+	if !by.Access.Tenants {
+		return by.Access.Tenant, nil
+	}
+	k, err := s.store.GetAPIKey(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return uuid.Nil, nil
+	}
+	return k.TenantID, err
 }
 
 var unknownKey = map[error]*Error{ErrNotFound: notFound(CodeAPIKeyNotFound, "API key")}

@@ -51,13 +51,16 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, in APIKeyInput) (
 	if err := in.validate(s.validationTime(by)); err != nil {
 		return Result[APIKeySecret]{}, err
 	}
-	command := secretCommand(ctx, by, in)
+	command := secretCommand(ctx, by, in.TenantID, in)
 	return changeIdempotent(ctx, s, by, command, func(tx Tx, now time.Time) (*outcome[APIKeySecret], error) {
 		if err := in.validate(now); err != nil {
 			return nil, err
 		}
 		t, err := s.lockForAPIKey(ctx, tx, by, in, now)
 		if err != nil {
+			return nil, err
+		}
+		if err := s.takeKeyChange(t.ID); err != nil {
 			return nil, err
 		}
 		text := apikey.Generate(in.Environment)
@@ -106,8 +109,8 @@ func (s *Service) validationTime(by Caller) time.Time {
 }
 
 // secretCommand is a command whose result is a key with its text. A replay has no text: it is stored nowhere.
-func secretCommand(ctx context.Context, by Caller, command any) idempotent[APIKeySecret] {
-	return idempotent[APIKeySecret]{command, func(tx Tx, id uuid.UUID) (APIKeySecret, error) {
+func secretCommand(ctx context.Context, by Caller, tenant uuid.UUID, command any) idempotent[APIKeySecret] {
+	return idempotent[APIKeySecret]{tenant, command, func(tx Tx, id uuid.UUID) (APIKeySecret, error) {
 		k, err := readAPIKey(ctx, tx, by, id)
 		return APIKeySecret{APIKey: k}, err
 	}}

@@ -19,7 +19,11 @@ func (s *Service) RevokeAPIKey(ctx context.Context, by Caller, id uuid.UUID, rea
 	if err := c.parameterErr(); err != nil {
 		return Result[APIKey]{}, err
 	}
-	return change(ctx, s, by, func(tx Tx, now time.Time) (*outcome[APIKey], error) {
+	tenant, err := s.tenantOfAPIKey(ctx, by, id)
+	if err != nil {
+		return Result[APIKey]{}, err
+	}
+	return change(ctx, s, by, tenant, func(tx Tx, now time.Time) (*outcome[APIKey], error) {
 		t, before, err := lockAPIKey(ctx, tx, by, id)
 		if err != nil {
 			return nil, err
@@ -57,7 +61,7 @@ func (s *Service) SelfRevoke(ctx context.Context, by Caller, text string) error 
 		return nil
 	}
 	by.Actor, by.Access = audit.Party{}, Access{Tenants: true}
-	_, err := change(ctx, s, by, func(tx Tx, now time.Time) (*outcome[APIKey], error) {
+	_, err := change(ctx, s, by, uuid.Nil, func(tx Tx, now time.Time) (*outcome[APIKey], error) {
 		facts, err := GetKeyFacts(ctx, tx, KeyLookup{Hash: hash})
 		if err != nil {
 			return ignoreNotFound(err)

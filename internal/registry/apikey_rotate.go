@@ -34,13 +34,20 @@ func (s *Service) RotateAPIKey(
 		c.add("/overlap_seconds", violation.Range(0, MaxOverlap))
 		return Result[APIKeySecret]{}, c.err()
 	}
-	command := secretCommand(ctx, by, []any{id, seconds})
+	tenant, err := s.tenantOfAPIKey(ctx, by, id)
+	if err != nil {
+		return Result[APIKeySecret]{}, err
+	}
+	command := secretCommand(ctx, by, tenant, []any{id, seconds})
 	return changeIdempotent(ctx, s, by, command, func(tx Tx, now time.Time) (*outcome[APIKeySecret], error) {
 		t, before, err := lockUnrevokedAPIKey(ctx, tx, by, id)
 		if err != nil {
 			return nil, err
 		}
 		if err := by.expectVersion(before.Version, "key"); err != nil {
+			return nil, err
+		}
+		if err := s.takeKeyChange(t.ID); err != nil {
 			return nil, err
 		}
 		text := apikey.Generate(before.Environment)

@@ -49,7 +49,11 @@ func (s *Service) UpdateAPIKey(ctx context.Context, by Caller, id uuid.UUID, p A
 	if err := p.validate(s.clock()); err != nil {
 		return Result[APIKey]{}, err
 	}
-	return change(ctx, s, by, func(tx Tx, now time.Time) (*outcome[APIKey], error) {
+	tenant, err := s.tenantOfAPIKey(ctx, by, id)
+	if err != nil {
+		return Result[APIKey]{}, err
+	}
+	return change(ctx, s, by, tenant, func(tx Tx, now time.Time) (*outcome[APIKey], error) {
 		t, before, err := lockUnrevokedAPIKey(ctx, tx, by, id)
 		if err != nil {
 			return nil, err

@@ -97,7 +97,13 @@ func (s *Service) record(
 	if found != nil {
 		return Result[[]audit.Event]{}, invalidMembers(found...)
 	}
-	r := newAppendRequest(ctx, len(events), by.idempotencyRecord(events), pointer)
+	if err := s.checkGroups(ctx, by, events, pointer); err != nil {
+		return Result[[]audit.Event]{}, err
+	}
+	if _, err := s.shares.events.Take(by.holder(), int64(len(events))); err != nil {
+		return Result[[]audit.Event]{}, err
+	}
+	r := newAppendRequest(ctx, by.Actor.ID, len(events), by.idempotencyRecord(events), pointer)
 	for _, e := range events {
 		r.add(s.reported(e, by))
 	}
@@ -108,6 +114,55 @@ func (s *Service) record(
 		s.follower.wake(e.GroupID)
 	}
 	return Result[[]audit.Event]{Value: r.written, Replayed: r.replayed}, nil
+}
+
+// checkGroups refuses events whose log the caller may not report to: the platform's, but for operators, and, of a caller
+// bound to a product, that of a tenant which never had anything of it. Such a tenant is answered as one that does not
+// exist.
+func (s *Service) checkGroups(
+	ctx context.Context, by Caller, events []audit.Event, pointer func(int) string,
+) error {
+	if by.Access.Operator {
+		return nil
+	}
+	var found []violation.Violation
+	for i, e := range events {
+		if e.GroupID == uuid.Nil {
+			found = append(found, violation.Violation{
+				Pointer: pointer(i) + "/group", Message: violation.PlatformReports,
+			})
+		}
+	}
+	switch {
+	case found != nil:
+		return invalidMembers(found...)
+	case by.Access.Tenants || by.Access.Reports:
+		return nil
+	}
+	known, err := s.products.tenantsOf(ctx, s.store, by.Access.Product, events)
+	if err != nil {
+		return err
+	}
+	for i, e := range events {
+		if !known[e.GroupID] {
+			found = append(found, unknownGroup(pointer(i)))
+		}
+	}
+	return unknownGroups(found)
+}
+
+func unknownGroup(pointer string) violation.Violation {
+	return violation.Violation{Pointer: pointer + "/group/id", Message: violation.TenantID}
+}
+
+// unknownGroups is the refusal of events whose groups do not exist; nil if all do.
+func unknownGroups(found []violation.Violation) error {
+	if found == nil {
+		return nil
+	}
+	return &Error{
+		Kind: Invalid, Code: CodeInvalid, Detail: "The request names a tenant that does not exist.", Violations: found,
+	}
 }
 
 // reported completes an event that a caller reports.
@@ -128,13 +183,18 @@ func (s *Service) reported(e audit.Event, by Caller) audit.Event {
 	return e
 }
 
-// appendOwnEvent appends an event of this service that belongs to no change.
-func (s *Service) appendOwnEvent(ctx context.Context, e audit.Event) error {
-	r := newAppendRequest(ctx, 1, audit.IdempotencyRecord{}, func(int) string { return "" })
-	r.add(e)
-	err := s.appender.append(ctx, s.store, r)
-	if err == nil {
+// appendOwnEvents appends events of this service that belong to no change, all of them or none. They are in no caller's
+// share.
+func (s *Service) appendOwnEvents(ctx context.Context, events ...audit.Event) error {
+	r := newAppendRequest(ctx, "", len(events), audit.IdempotencyRecord{}, func(int) string { return "" })
+	for _, e := range events {
+		r.add(e)
+	}
+	if err := s.appender.append(ctx, s.store, r); err != nil {
+		return err
+	}
+	for _, e := range events {
 		s.follower.wake(e.GroupID)
 	}
-	return err
+	return nil
 }

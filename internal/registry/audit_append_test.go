@@ -89,7 +89,7 @@ func TestRecordEvent_textsAreStoredAsTheyAre(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	e := reported(uuid.Nil)
-	e.Fields = map[string]string{"k=;:%": "v=;:%", "e": "", "ü": "\u2028"}
+	e.Fields = map[string]string{"k=;:%": "v=;:%", "e": "", "ü": "\U0001f642"}
 	e.Actor.Fields, e.Target.Fields = map[string]string{}, nil
 	e.Description = strings.Repeat("ä", 2000)
 	written, err := testkit.Value(f.s.RecordEvent(f.ctx, f.by, e))

@@ -25,6 +25,7 @@ var errCallerGone = fmt.Errorf("%w: the caller no longer waited for the events t
 // appendRequest is one request to append.
 type appendRequest struct {
 	ctx     context.Context // of its caller
+	caller  string          // whose turn it waits for; empty: this service
 	events  []audit.Event   // complete but for their places
 	sealed  []audit.Sealed  // of each
 	pointer func(int) string
@@ -38,11 +39,11 @@ type appendRequest struct {
 }
 
 func newAppendRequest(
-	ctx context.Context, count int, record audit.IdempotencyRecord, pointer func(int) string,
+	ctx context.Context, caller string, count int, record audit.IdempotencyRecord, pointer func(int) string,
 ) *appendRequest {
 	return &appendRequest{
-		ctx: ctx, events: make([]audit.Event, 0, count), sealed: make([]audit.Sealed, 0, count), pointer: pointer,
-		record: record, done: make(chan struct{}),
+		ctx: ctx, caller: caller, events: make([]audit.Event, 0, count), sealed: make([]audit.Sealed, 0, count),
+		pointer: pointer, record: record, done: make(chan struct{}),
 	}
 }
 
@@ -56,11 +57,13 @@ func (r *appendRequest) add(e audit.Event) {
 }
 
 // appender commits the append requests of all callers together: one lock and one commit for all that are queued. Each
-// is answered after that commit. The zero value is ready.
+// is answered after that commit. The callers are served in turn, one request each, so that one who queues many delays
+// another by one batch. The zero value is ready.
 type appender struct {
-	mu     sync.Mutex
-	queue  []*appendRequest
-	active bool // a batch is being committed; the queue is looked at afterwards
+	mu      sync.Mutex
+	queues  map[string][]*appendRequest // by caller; none is empty
+	callers []string                    // of the queues, the one whose turn it is first
+	active  bool                        // a batch is being committed; the queues are looked at afterwards
 }
 
 // append returns when the request's events are committed or refused, or when ctx ends: then they are committed later,
@@ -85,7 +88,13 @@ func (a *appender) append(ctx context.Context, store Store, r *appendRequest) er
 func (a *appender) add(r *appendRequest) []*appendRequest {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.queue = append(a.queue, r)
+	if a.queues == nil {
+		a.queues = map[string][]*appendRequest{}
+	}
+	if a.queues[r.caller] == nil {
+		a.callers = append(a.callers, r.caller)
+	}
+	a.queues[r.caller] = append(a.queues[r.caller], r)
 	if a.active {
 		return nil
 	}
@@ -107,18 +116,25 @@ func (a *appender) next() []*appendRequest {
 	return a.take()
 }
 
-// take takes a batch from the queue; nil if that is empty. It needs the lock.
+// take takes a batch from the queues, in turn; nil if there are none. It needs the lock.
 func (a *appender) take() []*appendRequest {
-	if a.active = len(a.queue) > 0; !a.active {
-		return nil
+	var batch []*appendRequest
+	for events := 0; len(a.callers) > 0; {
+		caller := a.callers[0]
+		queue := a.queues[caller]
+		if events += len(queue[0].events); len(batch) > 0 && events > maxBatch {
+			break
+		}
+		batch = append(batch, queue[0])
+		a.callers = slices.Delete(a.callers, 0, 1)
+		if len(queue) == 1 {
+			delete(a.queues, caller)
+			continue
+		}
+		a.queues[caller] = slices.Delete(queue, 0, 1)
+		a.callers = append(a.callers, caller)
 	}
-	count, events := 0, 0
-	for count < len(a.queue) && (count == 0 || events+len(a.queue[count].events) <= maxBatch) {
-		events += len(a.queue[count].events)
-		count++
-	}
-	batch := slices.Clone(a.queue[:count])
-	a.queue = slices.Delete(a.queue, 0, count)
+	a.active = batch != nil
 	return batch
 }
 
@@ -256,18 +272,13 @@ func (r *appendRequest) settled(earlier []EarlierEvent, locked map[uuid.UUID]boo
 		switch held, exists := locked[e.GroupID]; {
 		case e.GroupID == uuid.Nil:
 		case !exists:
-			unknown = append(unknown, violation.Violation{
-				Pointer: r.pointer(i) + "/group/id", Message: violation.TenantID,
-			})
+			unknown = append(unknown, unknownGroup(r.pointer(i)))
 		case !held:
 			r.alone = true
 		}
 	}
 	if unknown != nil {
-		r.err, r.alone = &Error{
-			Kind: Invalid, Code: CodeInvalid, Detail: "The request names a tenant that does not exist.",
-			Violations: unknown,
-		}, false
+		r.err, r.alone = unknownGroups(unknown), false
 	}
 	return unknown != nil || r.alone
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strconv"
 
@@ -86,28 +87,58 @@ type Export struct {
 	First, Last int64  // Last is First - 1 if it has no events
 	prev        string // the chain hash of First - 1
 	begun       []audit.Event
+	next        int // events of the next page
+	release     func()
 	s           *Service
 }
 
-// exportPage is how many events are in memory at a time.
-const exportPage = 200
+// What an export has in memory at a time: about so many bytes, of events whose number is chosen by the size of those
+// before.
+const (
+	exportPageBytes = 256 << 10
+	firstExportPage = 50
+	maxExportPage   = 500
+	minExportPage   = 10
 
-// Export begins an export and records it: what fails before the first event fails here.
+	exportEventBytes = 1000 // of an event besides its texts
+)
+
+// Export begins an export: what fails before the first event fails here. Its event is written before it begins, and
+// without that there is no export. It takes a share, and must be closed.
 func (s *Service) Export(ctx context.Context, by Caller, r ExportRequest) (*Export, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.callTimeout)
 	defer cancel()
-	x, err := s.beginExport(ctx, by, r)
+	if err := by.Access.audit(r.GroupID); err != nil {
+		return nil, err
+	}
+	release, err := s.shares.exports.Take(by.holder(), 1)
 	if err != nil {
 		return nil, err
 	}
-	if r.Head || x.Last < x.First { // nothing leaves
-		s.security.LogRead(by, &x.GroupID)
-		return x, nil
+	x, err := s.beginExport(ctx, by, r)
+	if err == nil {
+		err = s.recordExport(ctx, by, r, x)
 	}
-	s.security.LogExported(by, x.GroupID, map[string]string{
+	if err != nil {
+		release()
+		return nil, err
+	}
+	x.release = release
+	return x, nil
+}
+
+// Close gives back what the export has taken of the share.
+func (x *Export) Close() { x.release() }
+
+// recordExport records an export, or a read if nothing leaves.
+func (s *Service) recordExport(ctx context.Context, by Caller, r ExportRequest, x *Export) error {
+	if r.Head || x.Last < x.First {
+		s.security.LogRead(by, &x.GroupID)
+		return nil
+	}
+	return s.security.RecordExport(ctx, by, x.GroupID, map[string]string{
 		"format": r.Format, "from_seq": strconv.FormatInt(x.First, 10), "to_seq": strconv.FormatInt(x.Last, 10),
 	})
-	return x, nil
 }
 
 func (s *Service) beginExport(ctx context.Context, by Caller, r ExportRequest) (*Export, error) {
@@ -115,7 +146,7 @@ func (s *Service) beginExport(ctx context.Context, by Caller, r ExportRequest) (
 	if err != nil {
 		return nil, err
 	}
-	x := &Export{GroupID: groupOf(r.GroupID), First: max(r.From, r.Cursor+1), Last: head.Seq, s: s}
+	x := &Export{GroupID: groupOf(r.GroupID), First: max(r.From, r.Cursor+1), Last: head.Seq, next: firstExportPage, s: s}
 	switch {
 	case x.First > head.Seq+1 && r.Cursor > 0:
 		return nil, invalidParameter("cursor", violation.OwnExportCursor)
@@ -152,27 +183,51 @@ func (x *Export) query(from int64, limit int) AuditQuery {
 	return AuditQuery{GroupID: &x.GroupID, Ascending: true, Position: from - 1, PageRequest: PageRequest{Limit: limit}}
 }
 
-// page reads the events from a seq on, as many as are in memory at a time.
+// page reads the events from a seq on, as many as are in memory at a time, and plans the next page by their size.
 func (x *Export) page(ctx context.Context, from int64) ([]audit.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, x.s.callTimeout)
 	defer cancel()
-	want := min(exportPage, x.Last-from+1)
+	want := min(int64(x.next), x.Last-from+1)
 	rows, err := x.s.store.ListAuditEvents(ctx, x.query(from, int(want)))
 	if err == nil && int64(len(rows.Items)) < want {
 		err = audit.ErrGap
 	}
-	return rows.Items, err
+	if err != nil {
+		return nil, err
+	}
+	x.next = nextExportPage(rows.Items)
+	return rows.Items, nil
+}
+
+// nextExportPage is how many events like these have exportPageBytes; more only by half, as the next may be larger.
+func nextExportPage(events []audit.Event) int {
+	size := 0
+	for i := range events {
+		size += events[i].Size() + exportEventBytes
+	}
+	return min(max(len(events)*exportPageBytes/max(size, 1), minExportPage), len(events)+len(events)/2+1, maxExportPage)
 }
 
 // NDJSON writes the export as audit.ExportWriter does. cursor makes the cursor with which another export continues
-// after a seq.
+// after a seq: where this one ends, which is earlier if the service drains.
 func (x *Export) NDJSON(ctx context.Context, out io.Writer, cursor func(seq int64) string) error {
 	w := audit.NewExportWriter(out, x.GroupID, x.First, x.prev)
-	if err := x.Pages(ctx, w.Write); err != nil {
+	err := x.Pages(ctx, func(events []audit.Event) error {
+		if err := w.Write(events); err != nil {
+			return err
+		}
+		if x.s.follower.ended() {
+			return errDraining
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errDraining) {
 		return err
 	}
 	return w.Close(cursor(w.Head().Seq), x.s.signer)
 }
+
+var errDraining = errors.New("the service drains")
 
 // Pages calls write with the events of the export, page by page. It must be called at most one time.
 func (x *Export) Pages(ctx context.Context, write func([]audit.Event) error) error {

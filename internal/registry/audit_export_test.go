@@ -54,6 +54,7 @@ func (f *fixture) exported(r registry.ExportRequest) string {
 	f.t.Helper()
 	export, err := f.s.Export(f.ctx, f.by, r)
 	f.must(err)
+	defer export.Close()
 	var text bytes.Buffer
 	f.must(export.NDJSON(f.ctx, &text, func(seq int64) string { return strconv.FormatInt(seq, 10) }))
 	return text.String()

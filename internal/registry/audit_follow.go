@@ -16,14 +16,14 @@ const MaxWait = 25 * time.Second
 const (
 	pollInterval = 250 * time.Millisecond // between two reads of the newest position while there are long polls
 	wakePause    = 50 * time.Millisecond  // after a wake: many appends are not as many reads
-	maxLongPolls = 1000                   // on one replica; a further one is answered at once
+	groupsLooked = 1000                   // events whose groups are read in one statement
 )
 
 // allGroups is the key of those who follow all groups. It is no group's id.
 var allGroups = uuid.UUID{0xff}
 
-// follower wakes long polls at new events. While there is any, one goroutine reads the newest position for all of them,
-// and none of them holds a connection.
+// follower wakes long polls at new events of the group that they wait for. While there is any, one goroutine reads for
+// all of them which groups have new events, and none of them holds a connection.
 type follower struct {
 	store   AuditReader
 	timeout time.Duration // of one look at the store
@@ -40,19 +40,15 @@ func newFollower(store AuditReader, timeout time.Duration) *follower {
 	return &follower{store: store, timeout: timeout, news: map[uuid.UUID]chan struct{}{}, done: make(chan struct{})}
 }
 
-// join counts a long poll until it leaves; false if there are too many.
-func (f *follower) join() bool {
+// join counts a long poll until it leaves.
+func (f *follower) join() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.polls == maxLongPolls {
-		return false
-	}
 	if f.polls++; f.polls == 1 {
 		var ctx context.Context
 		ctx, f.stop = context.WithCancel(context.Background())
 		go f.poll(ctx)
 	}
-	return true
 }
 
 func (f *follower) leave() {
@@ -114,8 +110,17 @@ func (f *follower) close() {
 	}
 }
 
-// poll reads the newest position until ctx ends. The first one read is news, since it is unknown what was there when
-// the first long poll read. A store that cannot answer is asked again.
+// ended reports whether no one may wait any more.
+func (f *follower) ended() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// poll looks for news until ctx ends. A store that cannot answer is asked again.
 func (f *follower) poll(ctx context.Context) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
@@ -125,17 +130,38 @@ func (f *follower) poll(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if pos, err := f.newest(ctx); err == nil && pos != known {
-			known = pos
-			f.wakeAll()
-		}
+		known = f.look(ctx, known)
 	}
 }
 
-func (f *follower) newest(ctx context.Context) (int64, error) {
+// look wakes the long polls of the groups that have events after a position, and returns the newest. The first position
+// read is news for all, since it is unknown what was there when the first long poll read; and so is one that went back,
+// as after a restore.
+func (f *follower) look(ctx context.Context, known int64) int64 {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	return f.store.GetNewestPosition(ctx)
+	if known < 0 {
+		newest, err := f.store.GetNewestPosition(ctx)
+		if err != nil {
+			return known
+		}
+		f.wakeAll()
+		return newest
+	}
+	for {
+		found, err := f.store.ListGroupsAfter(ctx, known, groupsLooked)
+		switch {
+		case err != nil:
+			return known
+		case found.Position < known:
+			f.wakeAll()
+		case found.Position > known:
+			f.wake(found.Groups...)
+		}
+		if known = found.Position; !found.More {
+			return known
+		}
+	}
 }
 
 // awaitNews waits for news, and reports whether there was some before ctx ended.
@@ -154,8 +180,9 @@ func (f *follower) awaitNews(ctx context.Context, news <-chan struct{}) bool {
 	return ctx.Err() == nil
 }
 
-// EndLongPolls answers all long polls at once; from now on none waits.
-func (s *Service) EndLongPolls() { s.follower.close() }
+// Drain answers all long polls at once, and ends exports as NDJSON with the page that they are in: their trailer says
+// where another one continues. From now on none waits.
+func (s *Service) Drain() { s.follower.close() }
 
 // LongPolls is how many callers wait for events now.
 func (s *Service) LongPolls() int {
@@ -165,8 +192,8 @@ func (s *Service) LongPolls() int {
 }
 
 // Follow is Audit as a long poll: if the page is empty and not truncated, it waits for one that is not, for at most
-// wait. It is meant for ascending order. A caller that has gone, or must not wait any more, gets the empty page, whose
-// Next is after all that was examined.
+// wait. It is meant for ascending order. A caller that has gone, or that a drain ends, gets the empty page, whose Next
+// is after all that was examined. The pages, what is examined for them, and the long polls are shares.
 func (s *Service) Follow(ctx context.Context, by Caller, q AuditQuery, wait time.Duration) (Page[audit.Event], error) {
 	page, err := s.follow(ctx, by, q, wait)
 	if err != nil {
@@ -182,9 +209,19 @@ func (s *Service) Follow(ctx context.Context, by Caller, q AuditQuery, wait time
 }
 
 func (s *Service) follow(ctx context.Context, by Caller, q AuditQuery, wait time.Duration) (auditPage, error) {
-	if wait == 0 || !s.follower.join() {
+	share := s.shares.longPolls
+	if wait == 0 {
+		share = s.shares.auditPages
+	}
+	release, err := s.takeAuditRead(by, share)
+	if err != nil {
+		return auditPage{}, err
+	}
+	defer release()
+	if wait == 0 {
 		return s.auditPageInTime(ctx, by, q)
 	}
+	s.follower.join()
 	defer s.follower.leave()
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()

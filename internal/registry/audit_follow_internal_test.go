@@ -35,17 +35,3 @@ func TestFollower_wakesByGroup(t *testing.T) {
 		t.Error("news of an unknown group does not wake every long poll")
 	}
 }
-
-// One replica holds maxLongPolls; one that ends makes room for the next.
-func TestFollower_longPollsAreBounded(t *testing.T) {
-	t.Parallel()
-	f := newFollower(nil, time.Second)
-	f.polls = maxLongPolls - 1
-	if !f.join() || f.join() {
-		t.Errorf("%d long polls", f.polls)
-	}
-	f.leave()
-	if !f.join() {
-		t.Error("no long poll joins after one has ended")
-	}
-}

@@ -33,6 +33,14 @@ func (c *countedStore) GetNewestPosition(ctx context.Context) (int64, error) {
 	return c.Store.GetNewestPosition(ctx)
 }
 
+func (c *countedStore) ListGroupsAfter(ctx context.Context, after int64, limit int) (registry.GroupsAfter, error) {
+	c.looks.Add(1)
+	if c.down.Load() || c.blind.Load() {
+		return registry.GroupsAfter{}, registry.ErrUnavailable
+	}
+	return c.Store.ListGroupsAfter(ctx, after, limit)
+}
+
 func (c *countedStore) ListAuditEvents(ctx context.Context, q registry.AuditQuery) (registry.AuditRows, error) {
 	c.pages.Add(1)
 	if c.down.Load() {
@@ -63,7 +71,7 @@ var ascending = registry.AuditQuery{Ascending: true, PageRequest: registry.PageR
 func TestFollow_onePollForAll(t *testing.T) {
 	t.Parallel()
 	store := &countedStore{Store: memory.New()}
-	f := fixtureOn(t, store)
+	f := fixtureOn(t, store, noCaps)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	const polls = 50
@@ -131,6 +139,35 @@ func TestFollow_ownAppendsWakeAtOnce(t *testing.T) {
 	}
 }
 
+// A long poll is woken by its own chain's events alone, also by those of another replica: a thousand events of another
+// tenant cost it one read, the first one. The control is one event of its own.
+func TestFollow_wakesItsChainOnly(t *testing.T) {
+	t.Parallel()
+	store := &countedStore{Store: memory.New()}
+	f := fixtureOn(t, store)
+	other := registry.New(store, registry.Options{Shares: &registry.ShareCaps{}})
+	mine, theirs := f.tenant("mine", registry.StatusActive), f.tenant("theirs", registry.StatusActive)
+	q := ascending
+	q.GroupID, q.Cursor = &mine.ID, "2"
+	got := f.follow(f.ctx, q, registry.MaxWait)
+	testkit.Eventually(t, "the position was read", func() bool { return store.looks.Load() > 0 })
+	testkit.Eventually(t, "the first reads", func() bool { return store.pages.Load() == 2 })
+	for range 2500 {
+		_, err := other.RecordEvent(f.ctx, f.by, reported(theirs.ID))
+		f.must(err)
+	}
+	looks := store.looks.Load()
+	testkit.Eventually(t, "all of it was looked at", func() bool { return store.looks.Load() > looks+4 })
+	if n := store.pages.Load(); n != 2 {
+		t.Errorf("another chain's events cost %d reads", n-2)
+	}
+	_, err := other.RecordEvent(f.ctx, f.by, reported(mine.ID))
+	f.must(err)
+	if page := <-got; len(page.Items) != 1 {
+		t.Errorf("its own event: %+v", page)
+	}
+}
+
 // Many appends that a long poll does not match are not as many reads, and events that were examined are not examined
 // again.
 func TestFollow_foreignAppendsCostFewReads(t *testing.T) {
@@ -186,7 +223,7 @@ func TestFollow_outlastsAnOutage(t *testing.T) {
 // A long poll ends after its time, when the page was truncated, and when no long poll may wait any more.
 func TestFollow_endsInTime(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := newFixture(t, noCaps)
 	_, err := f.s.RecordEvent(f.ctx, f.by, reported(uuid.Nil))
 	f.must(err)
 	nothing := ascending
@@ -210,7 +247,7 @@ func TestFollow_endsInTime(t *testing.T) {
 		polls.Go(func() { <-f.follow(f.ctx, nothing, registry.MaxWait) })
 	}
 	testkit.Eventually(t, "all wait", func() bool { return f.s.LongPolls() == 10 })
-	f.s.EndLongPolls()
+	f.s.Drain()
 	polls.Wait()
 	<-f.follow(f.ctx, nothing, registry.MaxWait)
 }

@@ -31,6 +31,9 @@ type AuditReader interface {
 	ListAuditEvents(ctx context.Context, q AuditQuery) (AuditRows, error)
 	// GetNewestPosition is the Pos of the newest event of the whole log; 0 if there is none.
 	GetNewestPosition(ctx context.Context) (int64, error)
+	// ListGroupsAfter looks at the next events of the whole log after a position, at most limit of them, and returns
+	// the groups that they belong to, each one time.
+	ListGroupsAfter(ctx context.Context, position int64, limit int) (GroupsAfter, error)
 	// GetChainHead is where a group's chain stands; of a group without events the zero ChainHead.
 	GetChainHead(ctx context.Context, group uuid.UUID) (audit.ChainHead, error)
 }
@@ -50,6 +53,8 @@ type AuditQuery struct {
 	CorrelationID string
 	IsFailure     *bool
 	CRUD          audit.CRUD
+	EmitterID     string    // who reported the event
+	Own           *bool     // this service wrote it, or a caller reported it
 	CreatedFrom   time.Time // what occurred then or later; zero: at any time
 	CreatedBefore time.Time // what occurred before; zero: at any time
 
@@ -78,6 +83,8 @@ const (
 	OnArea          FilterOn = "area"
 	OnFailure       FilterOn = "is_failure"
 	OnCRUD          FilterOn = "crud"
+	OnEmitter       FilterOn = "emitter_id"
+	OnOwn           FilterOn = "own"
 	OnCreatedFrom   FilterOn = "created_from"
 	OnCreatedBefore FilterOn = "created_before"
 )
@@ -101,6 +108,12 @@ func (q AuditQuery) Filters() (driving, narrowing []AuditFilter) {
 	}
 	if q.CRUD != "" {
 		given = append(given, AuditFilter{OnCRUD, q.CRUD})
+	}
+	if q.EmitterID != "" {
+		given = append(given, AuditFilter{OnEmitter, q.EmitterID})
+	}
+	if q.Own != nil {
+		given = append(given, AuditFilter{OnOwn, *q.Own})
 	}
 	if !q.CreatedFrom.IsZero() {
 		given = append(given, AuditFilter{OnCreatedFrom, timestamp.RoundUp(q.CreatedFrom)})
@@ -128,6 +141,10 @@ func (f AuditFilter) Matches(e *audit.Event) bool {
 		return e.IsFailure == f.Value
 	case OnCRUD:
 		return e.CRUD == f.Value
+	case OnEmitter:
+		return e.EmitterID == f.Value
+	case OnOwn:
+		return (e.EmitterID == "") == f.Value
 	case OnCreatedFrom:
 		return !e.Created.Before(f.Value.(time.Time))
 	case OnCreatedBefore:
@@ -152,9 +169,18 @@ func (q AuditQuery) PositionOf(e audit.Event) int64 {
 	return e.Pos
 }
 
+// GroupsAfter are the groups of some events.
+type GroupsAfter struct {
+	Groups []uuid.UUID
+	// of the last event looked at; if there was none, where the look began, or the newest position if that is before
+	Position int64
+	More     bool // limit events were looked at: there may be more
+}
+
 // AuditRows is what a store finds for a query.
 type AuditRows struct {
 	Items []audit.Event
+	Count int // events examined
 	// Examined is the position after which a search continues: that of the last item if the limit was reached, else of
 	// the last event examined, else where the query began.
 	Examined  int64
@@ -164,6 +190,11 @@ type AuditRows struct {
 // Audit reads a page of the log, and records the read. In ascending order there is always a next page, which may be
 // empty now: that is how to follow the log, and it skips nothing.
 func (s *Service) Audit(ctx context.Context, by Caller, q AuditQuery) (Page[audit.Event], error) {
+	release, err := s.takeAuditRead(by, s.shares.auditPages)
+	if err != nil {
+		return Page[audit.Event]{}, err
+	}
+	defer release()
 	page, err := s.auditPage(ctx, by, q)
 	if err != nil {
 		return Page[audit.Event]{}, err
@@ -201,6 +232,7 @@ func (s *Service) auditPage(ctx context.Context, by Caller, q AuditQuery) (audit
 	limit := q.Limit
 	q.Limit++ // one more shows whether there are more
 	rows, err := s.store.ListAuditEvents(ctx, q)
+	s.shares.auditRows.Charge(by.holder(), int64(rows.Count))
 	if err != nil {
 		return auditPage{}, err
 	}

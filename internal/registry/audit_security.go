@@ -28,20 +28,23 @@ const (
 
 const (
 	securityQueueSize    = 1024             // events that may wait to be written
+	securityBatch        = 100              // of them are written together
 	maxRecordedReads     = 10_000           // reads whose time is cached, by principal and log
 	readInterval         = time.Hour        // one event for all reads of a log by a principal meanwhile
 	refusalInterval      = time.Second      // one event for all refusals of a kind meanwhile
-	securityWriteTimeout = 10 * time.Second // of one event
+	securityWriteTimeout = 10 * time.Second // of one batch
+	securityRetryPause   = time.Second      // between two attempts while the store is unavailable
 )
 
 var errSecurityQueueFull = errors.New("too many security events wait to be written")
 
-// SecurityLog writes security events: after the answer was decided, and without delaying it. It bounds how many there
-// are, so that no caller can fill the log by being refused. A nil SecurityLog writes nothing.
+// SecurityLog writes security events: that of an export before the export begins, the others after the answer was
+// decided, and without delaying it. It bounds how many there are, so that no caller can fill the log by being refused.
+// While the store is unavailable the others wait, as many as the queue holds. A nil SecurityLog writes nothing.
 type SecurityLog struct {
 	service *Service
 	lost    func(error)
-	queue   chan audit.Event
+	queue   chan securityEvent
 	life    context.Context // of the writes; ended when Close has waited long enough
 	end     context.CancelFunc
 	done    chan struct{}
@@ -50,7 +53,14 @@ type SecurityLog struct {
 	mu       sync.Mutex
 	closed   bool
 	reads    *otter.Cache[logRead, time.Time] // when the event about it was written
+	pending  map[logRead]bool                 // the event about it waits to be written
 	refusals map[string]*refusals             // by action
+}
+
+// securityEvent is an event that waits to be written.
+type securityEvent struct {
+	audit.Event
+	read logRead // that it is about; zero: it is about none
 }
 
 // logRead is a principal that read a log.
@@ -60,6 +70,7 @@ type logRead struct{ principal, log string }
 type refusals struct {
 	at         time.Time // of the last event
 	suppressed int       // since then
+	last       audit.Event
 }
 
 // NewSecurityLog makes a SecurityLog for Options.Security of one Service. It writes from New until Close. lost is
@@ -67,8 +78,9 @@ type refusals struct {
 func NewSecurityLog(lost func(error)) *SecurityLog {
 	life, end := context.WithCancel(context.Background())
 	return &SecurityLog{
-		lost: lost, queue: make(chan audit.Event, securityQueueSize), life: life, end: end, done: make(chan struct{}),
+		lost: lost, queue: make(chan securityEvent, securityQueueSize), life: life, end: end, done: make(chan struct{}),
 		reads:    otter.Must(&otter.Options[logRead, time.Time]{MaximumSize: maxRecordedReads}),
+		pending:  map[logRead]bool{},
 		refusals: map[string]*refusals{},
 	}
 }
@@ -80,46 +92,6 @@ func (l *SecurityLog) start(s *Service) {
 	}
 	l.service = s
 	go l.write()
-}
-
-// Close writes what is queued until ctx ends, and returns how many events were left then. Those are lost, without a
-// call each, and so is what is recorded afterwards.
-func (l *SecurityLog) Close(ctx context.Context) (lost int) {
-	if l == nil {
-		return 0
-	}
-	l.mu.Lock()
-	l.closed = true
-	close(l.queue)
-	l.mu.Unlock()
-	stop := context.AfterFunc(ctx, l.end)
-	defer stop()
-	<-l.done
-	l.end()
-	return l.unsaved
-}
-
-func (l *SecurityLog) write() {
-	defer close(l.done)
-	for e := range l.queue {
-		err := l.writeOne(e)
-		switch {
-		case err == nil:
-		case l.life.Err() != nil:
-			l.unsaved++
-		default:
-			l.lost(err)
-		}
-	}
-}
-
-func (l *SecurityLog) writeOne(e audit.Event) error {
-	ctx, cancel := context.WithTimeout(l.life, securityWriteTimeout)
-	defer cancel()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return recoverToError(func() error { return l.service.appendOwnEvent(ctx, e) })
 }
 
 // AuthenticationFailed records a credential that was not accepted; reason is for operators and holds nothing of the
@@ -145,8 +117,9 @@ func (l *SecurityLog) LogRead(by Caller, group *uuid.UUID) {
 		return
 	}
 	target := logTarget(group)
-	if l.readIsDue(logRead{by.Actor.ID, target.ID}) {
-		l.record(by, audit.Event{Action: actionLogRead, Target: target})
+	read := logRead{by.Actor.ID, target.ID}
+	if l.readIsDue(read) {
+		l.record(by, audit.Event{Action: actionLogRead, Target: target}, read)
 	}
 }
 
@@ -154,16 +127,21 @@ func (l *SecurityLog) readIsDue(read logRead) bool {
 	now := l.service.clock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if last, known := l.reads.GetIfPresent(read); known && now.Sub(last) < readInterval {
+	if last, known := l.reads.GetIfPresent(read); known && now.Sub(last) < readInterval || l.pending[read] {
 		return false
 	}
-	l.reads.Set(read, now)
+	l.pending[read] = true
 	return true
 }
 
-// LogExported records that a caller took a copy of a log, each time; fields name the part.
-func (l *SecurityLog) LogExported(by Caller, group uuid.UUID, fields map[string]string) {
-	l.record(by, audit.Event{Action: actionLogExported, Target: logTarget(&group), Fields: fields})
+// RecordExport records that a caller takes a copy of a log, each time, and returns when that is written: without its
+// event there is no export. fields name the part.
+func (l *SecurityLog) RecordExport(ctx context.Context, by Caller, group uuid.UUID, fields map[string]string) error {
+	if l == nil {
+		return nil
+	}
+	e := audit.Event{Action: actionLogExported, CRUD: audit.Read, Target: logTarget(&group), Fields: fields}
+	return l.service.appendOwnEvents(ctx, l.service.own(e, by, l.service.clock()))
 }
 
 func logTarget(group *uuid.UUID) audit.Party {
@@ -182,55 +160,56 @@ func (l *SecurityLog) refuse(by Caller, e audit.Event) {
 	if l == nil {
 		return
 	}
-	suppressed, due := l.refusalIsDue(e.Action)
-	if !due {
-		return
+	e.IsFailure, e.CRUD = true, audit.Read
+	e = l.service.own(e, by, l.service.clock())
+	if suppressed, due := l.refusalIsDue(e); due {
+		l.enqueue(securityEvent{Event: withSuppressed(e, suppressed)})
 	}
-	if suppressed > 0 {
-		e.Fields["suppressed"] = strconv.Itoa(suppressed)
-	}
-	e.IsFailure = true
-	l.record(by, e)
 }
 
-func (l *SecurityLog) refusalIsDue(action string) (suppressed int, due bool) {
-	now := l.service.clock()
+// withSuppressed says in an event how many like it have none.
+func withSuppressed(e audit.Event, count int) audit.Event {
+	if count > 0 {
+		e.Fields["suppressed"] = strconv.Itoa(count)
+	}
+	return e
+}
+
+func (l *SecurityLog) refusalIsDue(e audit.Event) (suppressed int, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	kind := l.refusals[action]
+	kind := l.refusals[e.Action]
 	if kind == nil {
 		kind = &refusals{}
-		l.refusals[action] = kind
+		l.refusals[e.Action] = kind
 	}
-	if now.Sub(kind.at) < refusalInterval {
+	if e.Created.Sub(kind.at) < refusalInterval {
 		kind.suppressed++
+		kind.last = e
 		return 0, false
 	}
 	suppressed = kind.suppressed
-	*kind = refusals{at: now}
+	*kind = refusals{at: e.Created}
 	return suppressed, true
 }
 
-func (l *SecurityLog) record(by Caller, e audit.Event) {
-	if l == nil {
-		return
+// recordSuppressed records the last refusal of each kind that was suppressed, with how many there were besides.
+func (l *SecurityLog) recordSuppressed() {
+	l.mu.Lock()
+	var all []audit.Event
+	for _, kind := range l.refusals {
+		if kind.suppressed > 0 {
+			all = append(all, withSuppressed(kind.last, kind.suppressed-1))
+			*kind = refusals{at: kind.at}
+		}
 	}
-	e.CRUD = audit.Read
-	if !l.enqueue(l.service.own(e, by, l.service.clock())) {
-		l.lost(errSecurityQueueFull)
+	l.mu.Unlock()
+	for _, e := range all {
+		l.enqueue(securityEvent{Event: e})
 	}
 }
 
-func (l *SecurityLog) enqueue(e audit.Event) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return false
-	}
-	select {
-	case l.queue <- e:
-		return true
-	default:
-		return false
-	}
+func (l *SecurityLog) record(by Caller, e audit.Event, read logRead) {
+	e.CRUD = audit.Read
+	l.enqueue(securityEvent{l.service.own(e, by, l.service.clock()), read})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/audit"
 	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
+	"github.com/breakpilot/tenant-registry/internal/testkit"
 )
 
 // securityFixture is a fixture with a security log that must lose nothing. recorded ends it, and returns the events
@@ -61,6 +62,10 @@ func TestSecurityLog_oneReadPerHour(t *testing.T) {
 		l.LogRead(f.by, &uuid.Nil)
 		l.LogRead(other, &acme.ID)
 	}
+	written := func(count int) {
+		testkit.Eventually(t, "the events are written", func() bool { return len(f.log()) == count })
+	}
+	written(6)
 	f.sleep(time.Hour - time.Second)
 	l.LogRead(f.by, &acme.ID)
 	f.sleep(time.Second)
@@ -79,17 +84,34 @@ func TestSecurityLog_oneReadPerHour(t *testing.T) {
 	}
 }
 
+// An export's event is written when RecordExport returns, each time; a store that cannot write it is an error.
 func TestSecurityLog_everyExport(t *testing.T) {
 	t.Parallel()
-	f, l, recorded := securityFixture(t)
+	store := &mute{Store: memory.New()}
+	l := registry.NewSecurityLog(func(err error) { t.Errorf("an event is lost: %v", err) })
+	f := fixtureOn(t, store, func(o *registry.Options) { o.Security = l })
 	acme := f.tenant("acme", registry.StatusActive)
-	for range 3 {
-		l.LogExported(f.by, acme.ID, map[string]string{"format": "csv"})
+	before := len(f.log())
+	for i := range 3 {
+		f.must(l.RecordExport(f.ctx, f.by, acme.ID, map[string]string{"format": "csv"}))
+		if e := f.last(); e.Action != "audit.export" || e.Fields["format"] != "csv" || len(f.log()) != before+i+1 {
+			t.Errorf("export %d left %+v", i, e)
+		}
 	}
-	got := recorded()
-	if len(got) != 3 || got[2].Action != "audit.export" || got[2].Fields["format"] != "csv" {
-		t.Errorf("three exports left %v", actions(got))
+	store.silent = true
+	if err := l.RecordExport(f.ctx, f.by, acme.ID, nil); !errors.Is(err, registry.ErrUnavailable) {
+		t.Errorf("an export that cannot be recorded: %v", err)
 	}
+	if _, err := f.s.Export(f.ctx, f.by, registry.ExportRequest{GroupID: &acme.ID}); !errors.Is(
+		err, registry.ErrUnavailable,
+	) {
+		t.Errorf("it begins: %v", err)
+	}
+	store.silent = false
+	x, err := f.s.Export(f.ctx, f.by, registry.ExportRequest{GroupID: &acme.ID})
+	f.must(err)
+	x.Close()
+	l.Close(f.ctx)
 }
 
 // A thousand refusals leave one event of each kind per second; the next says how many were suppressed.
@@ -107,7 +129,7 @@ func TestSecurityLog_oneRefusalPerSecond(t *testing.T) {
 	f.sleep(time.Second)
 	l.AuthenticationFailed(anonymous, "the token has expired")
 	got := recorded()
-	if want := "[token.refuse  function.deny  token.refuse  token.refuse ]"; fmt.Sprint(actions(got)) != want {
+	if want := "[token.refuse  function.deny  token.refuse  token.refuse  function.deny ]"; fmt.Sprint(actions(got)) != want {
 		t.Fatalf("there is %v, want %v", actions(got), want)
 	}
 	if e := got[0]; !e.IsAnonymous || !e.IsFailure || e.Actor.ID != "" || e.Fields["suppressed"] != "" ||
@@ -140,36 +162,98 @@ func (s stuck) Tx(context.Context, func(registry.Tx) error) error {
 	return registry.ErrUnavailable
 }
 
-// A caller waits for none of its security events; what cannot be written is counted, and the queue is bounded.
+// reads logs that many callers read a log.
+func reads(f *fixture, l *registry.SecurityLog, from, to int) {
+	for i := from; i < to; i++ {
+		by := f.by
+		by.Actor.ID = fmt.Sprint("op-", i)
+		l.LogRead(by, nil)
+	}
+}
+
+// A caller waits for none of its security events; the queue is bounded, and what does not fit is counted.
 func TestSecurityLog_isBounded(t *testing.T) {
 	t.Parallel()
 	store := stuck{memory.New(), make(chan struct{}, 10_000), make(chan struct{})}
-	var lost, unavailable atomic.Int64
-	l := registry.NewSecurityLog(func(err error) {
-		lost.Add(1)
-		if errors.Is(err, registry.ErrUnavailable) {
-			unavailable.Add(1)
-		}
-	})
+	var lost atomic.Int64
+	l := registry.NewSecurityLog(func(error) { lost.Add(1) })
 	f := fixtureOn(t, store, func(o *registry.Options) { o.Security = l })
-	l.LogExported(f.by, uuid.Nil, nil)
+	reads(f, l, 0, 1)
 	<-store.begun
-	for range 3000 {
-		l.LogExported(f.by, uuid.Nil, nil)
-	}
+	reads(f, l, 1, 3001)
 	if n := lost.Load(); n != 3000-1024 {
 		t.Errorf("%d of 3000 are lost while nothing can be written", n)
 	}
 	close(store.open)
-	if n := l.Close(t.Context()); n != 0 || lost.Load() != 3001 || unavailable.Load() != 1025 {
-		t.Errorf("%d are lost, %d of them by the store, %d by the end", lost.Load(), unavailable.Load(), n)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if n := l.Close(ctx); n != 1025 || lost.Load() != 3000-1024 {
+		t.Errorf("%d are lost at the end, %d before", n, lost.Load())
 	}
 	var none *registry.SecurityLog
 	none.LogRead(f.by, nil)
 	none.AuthenticationFailed(f.by, "")
 	none.AuthorizationDenied(f.by, "")
-	none.LogExported(f.by, uuid.Nil, nil)
+	f.must(none.RecordExport(f.ctx, f.by, uuid.Nil, nil))
 	none.Close(t.Context())
+}
+
+// What waits while the store is unavailable is written when it is available again, in batches, and nothing twice.
+func TestSecurityLog_outlastsAnOutage(t *testing.T) {
+	t.Parallel()
+	store := &mute{Store: memory.New()}
+	store.down.Store(true)
+	l := registry.NewSecurityLog(func(err error) { t.Errorf("an event is lost: %v", err) })
+	f := fixtureOn(t, store, func(o *registry.Options) { o.Security = l })
+	reads(f, l, 0, 500)
+	reads(f, l, 0, 500) // the same ones, which wait to be recorded
+	testkit.Eventually(t, "it has tried", func() bool { return store.tries.Load() > 0 })
+	store.down.Store(false)
+	if n := l.Close(t.Context()); n != 0 {
+		t.Errorf("%d events are lost", n)
+	}
+	if n := len(f.log()); n != 500 {
+		t.Errorf("%d events are written, want 500", n)
+	}
+	if n := store.tries.Load(); n > 20 {
+		t.Errorf("500 events took %d transactions", n)
+	}
+}
+
+// A read whose event could not be written is not recorded: the next read of that log is. The control is one that was.
+func TestSecurityLog_readIsRecordedWhenItWasWritten(t *testing.T) {
+	t.Parallel()
+	store := stuck{memory.New(), make(chan struct{}, 10_000), make(chan struct{})}
+	var lost atomic.Int64
+	l := registry.NewSecurityLog(func(error) { lost.Add(1) })
+	f := fixtureOn(t, store, func(o *registry.Options) { o.Security = l })
+	reads(f, l, 0, 1)
+	<-store.begun
+	reads(f, l, 1, 1025) // the queue is full
+	reads(f, l, 2000, 2001)
+	reads(f, l, 2000, 2001)
+	reads(f, l, 1, 1025)
+	if n := lost.Load(); n != 2 {
+		t.Errorf("%d events did not fit, want 2: the read that was not recorded is tried again, the others are not", n)
+	}
+	close(store.open)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	l.Close(ctx)
+}
+
+// At its end the log says how many refusals were suppressed since the last event of their kind.
+func TestSecurityLog_closeRecordsSuppressed(t *testing.T) {
+	t.Parallel()
+	f, l, recorded := securityFixture(t)
+	f.by.Route = "POST /v1/tenants"
+	for range 10 {
+		l.AuthorizationDenied(f.by, "none of its roles")
+	}
+	got := recorded()
+	if len(got) != 2 || got[0].Fields["suppressed"] != "" || got[1].Fields["suppressed"] != "8" {
+		t.Errorf("ten refusals left %+v", got)
+	}
 }
 
 // Close writes what is queued as long as it may, and counts the rest, without a call for each. The control is a store
@@ -193,9 +277,7 @@ func TestSecurityLog_closeIsBounded(t *testing.T) {
 			}
 			l := registry.NewSecurityLog(func(err error) { t.Errorf("an event is lost by itself: %v", err) })
 			f := fixtureOn(t, store, func(o *registry.Options) { o.Security = l })
-			for range events {
-				l.LogExported(f.by, uuid.Nil, nil)
-			}
+			reads(f, l, 0, events)
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			if !tc.isStuck {
@@ -242,13 +324,13 @@ func TestSecurityLog_useCasesRecordReads(t *testing.T) {
 			return second(f.s.Checkpoint(f.ctx, by, group))
 		}, read},
 		"export": {func(f *fixture, by registry.Caller, group *uuid.UUID, _ uuid.UUID) error {
-			return second(f.s.Export(f.ctx, by, registry.ExportRequest{GroupID: group, Format: "ndjson", To: 1}))
+			return closed(f.s.Export(f.ctx, by, registry.ExportRequest{GroupID: group, Format: "ndjson", To: 1}))
 		}, export},
 		"head of an export": {func(f *fixture, by registry.Caller, group *uuid.UUID, _ uuid.UUID) error {
-			return second(f.s.Export(f.ctx, by, registry.ExportRequest{GroupID: group, Head: true}))
+			return closed(f.s.Export(f.ctx, by, registry.ExportRequest{GroupID: group, Head: true}))
 		}, read},
 		"empty export": {func(f *fixture, by registry.Caller, group *uuid.UUID, _ uuid.UUID) error {
-			return second(f.s.Export(f.ctx, by, registry.ExportRequest{GroupID: group, Cursor: 1}))
+			return closed(f.s.Export(f.ctx, by, registry.ExportRequest{GroupID: group, Cursor: 1}))
 		}, read},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -273,6 +355,14 @@ func TestSecurityLog_useCasesRecordReads(t *testing.T) {
 			}
 		})
 	}
+}
+
+// closed ends an export that nothing is written of.
+func closed(x *registry.Export, err error) error {
+	if err == nil {
+		x.Close()
+	}
+	return err
 }
 
 // A read of the whole log, and one of the platform's, are reads of logs of their own.

@@ -3,9 +3,12 @@ package registry
 import (
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/breakpilot/tenant-registry/internal/audit"
 	"github.com/breakpilot/tenant-registry/internal/timestamp"
@@ -14,6 +17,9 @@ import (
 
 // MaxEvent bounds an event that a caller sends, in bytes of its canonical JSON.
 const MaxEvent = 16 << 10
+
+// ownAreas are those of this service's own events, which no one reports: what is in them, this service has seen.
+var ownAreas = []string{"tenant", "api_key", "entitlement", "catalog", "product", "token", "function", "audit"}
 
 var actionPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 
@@ -25,6 +31,10 @@ func EventViolations(e audit.Event) []violation.Violation {
 		c.add("/action", violation.Required)
 	case len(e.Action) > MaxID || !actionPattern.MatchString(e.Action):
 		c.add("/action", violation.Action(MaxID))
+	case slices.Contains(ownAreas, strings.ToLower(e.Area())):
+		c.add("/action", violation.OwnAreas(ownAreas))
+	case HoldsCredential(e.Action):
+		c.add("/action", violation.NoCredential)
 	}
 	switch e.CRUD {
 	case audit.Create, audit.Read, audit.Update, audit.Delete:
@@ -48,7 +58,7 @@ func EventViolations(e audit.Event) []violation.Violation {
 	c.text("/description", e.Description, MaxText)
 	c.fields("/fields", e.Fields)
 	c.optionalLine("/component", e.Component, MaxName)
-	if strings.EqualFold(strings.TrimSpace(e.Component), component) {
+	if looksLikeComponent(e.Component) {
 		c.add("/component", violation.OwnComponent)
 	}
 	c.optionalLine("/version", e.Version, MaxName)
@@ -62,6 +72,33 @@ func EventViolations(e audit.Event) []violation.Violation {
 		c.add("", violation.JSONBytes(MaxEvent))
 	}
 	return c.found
+}
+
+// looksLikeComponent reports whether people could take a text for the name of this service: it has the same letters,
+// whatever their form, case and accents and what is between them, or others in their places that may look like them, as
+// all beyond ASCII may.
+func looksLikeComponent(text string) bool {
+	letters := func(text string) (all []rune) {
+		for _, r := range norm.NFKD.String(text) {
+			if unicode.IsLetter(r) || unicode.IsDigit(r) || r == '|' {
+				all = append(all, unicode.ToLower(r))
+			}
+		}
+		return all
+	}
+	got, own, same := letters(text), letters(component), 0
+	if len(got) != len(own) {
+		return false
+	}
+	for i, r := range got {
+		switch {
+		case r == own[i] || own[i] == 'i' && strings.ContainsRune("1l|", r):
+			same++
+		case r <= unicode.MaxASCII:
+			return false
+		}
+	}
+	return same > 0 // else it is a word of another script
 }
 
 func (c *checks) party(pointer string, p audit.Party) {

@@ -23,7 +23,7 @@ const (
 	badCRUD    = "/crud must be one of c, r, u, d"
 	badIP      = "/source_ip must be an IPv4 or IPv6 address without a zone"
 	badCreated = "/created must be in the years 1970 to 9999"
-	ownName    = "/component must not be the name of this service"
+	ownName    = "/component must not be, or look like, the name of this service"
 	most200    = "must have at most 200 characters"
 )
 

@@ -57,7 +57,7 @@ func (s *Service) RequestProduct(
 	if err := in.validate(); err != nil {
 		return Result[CatalogRequest]{}, err
 	}
-	command := idempotent[CatalogRequest]{in, func(tx Tx, id uuid.UUID) (CatalogRequest, error) {
+	command := idempotent[CatalogRequest]{in.TenantID, in, func(tx Tx, id uuid.UUID) (CatalogRequest, error) {
 		return readRequest(ctx, tx, by, id)
 	}}
 	return changeIdempotent(ctx, s, by, command, func(tx Tx, now time.Time) (*outcome[CatalogRequest], error) {
@@ -123,11 +123,6 @@ func lockForRequest(
 // knownProduct reads a product that a body names for a tenant, and the tenant's standing with it. A product that the
 // tenant may not know of, or that is not available now, is not found.
 func knownProduct(ctx context.Context, tx Tx, t Tenant, key string, now time.Time) (Product, standing, error) {
-	unknown := notFound(CodeProductNotFound, "product").in("/product")
-	p, err := tx.GetProduct(ctx, key)
-	if err != nil {
-		return Product{}, standing{}, refuse(err, map[error]*Error{ErrNotFound: unknown})
-	}
 	sources, err := tx.ListEntitlements(ctx, t.ID)
 	if err != nil {
 		return Product{}, standing{}, err
@@ -135,6 +130,12 @@ func knownProduct(ctx context.Context, tx Tx, t Tenant, key string, now time.Tim
 	pending, err := tx.ListPendingCatalogRequests(ctx, t.ID)
 	if err != nil {
 		return Product{}, standing{}, err
+	}
+	// Read last: a product that the tenant may not know of costs what an unknown one costs.
+	unknown := notFound(CodeProductNotFound, "product").in("/product")
+	p, err := tx.GetProduct(ctx, key)
+	if err != nil {
+		return Product{}, standing{}, refuse(err, map[error]*Error{ErrNotFound: unknown})
 	}
 	has := standingOf(p.Key, sources, pending, now)
 	known := has.granted || has.trial != nil || has.request != nil || (p.Audience == Public && p.available(now))

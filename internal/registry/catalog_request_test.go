@@ -60,8 +60,9 @@ func TestRequestProduct_rerunSeesTheRival(t *testing.T) {
 	st := newStage(t, store)
 	in := registry.CatalogRequestInput{TenantID: st.active.ID, Product: "scanner"}
 	var first registry.CatalogRequest
+	other := registry.New(store, registry.Options{}) // on another replica, where it waits for no turn
 	store.rival = func() {
-		r, created, err := testkit.Created(st.s.RequestProduct(st.ctx, st.by, in))
+		r, created, err := testkit.Created(other.RequestProduct(st.ctx, st.by, in))
 		if err != nil || !created {
 			t.Errorf("the rival: created %t, %v", created, err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
 
 	"github.com/breakpilot/tenant-registry/internal/audit"
 	"github.com/breakpilot/tenant-registry/internal/timestamp"
@@ -40,13 +41,19 @@ func unchanged[T any](value T) (*outcome[T], error) { return &outcome[T]{value: 
 
 // change runs fn and writes its events in one transaction: both are committed or neither is. The steps have one order:
 // fn locks and writes rows; the invalidation is published; the events are appended under the audit lock, which all
-// changes share and which is therefore held for one insert and the commit only. fn may run more than once.
+// changes share and which is therefore held for one insert and the commit only. fn may run more than once. The changes
+// of one tenant run in turn; the nil UUID is no tenant's.
 func change[T any](
-	ctx context.Context, s *Service, by Caller, fn func(tx Tx, now time.Time) (*outcome[T], error),
+	ctx context.Context, s *Service, by Caller, tenant uuid.UUID, fn func(tx Tx, now time.Time) (*outcome[T], error),
 ) (Result[T], error) {
+	done, err := s.takeTurn(ctx, by, tenant)
+	if err != nil {
+		return Result[T]{}, err
+	}
+	defer done()
 	var result Result[T]
 	var groups []audit.Event
-	err := txOrConfirm(ctx, s.store, func(tx Tx) error {
+	err = txOrConfirm(ctx, s.store, func(tx Tx) error {
 		now := s.clock()
 		invalidating := &invalidationRecorder{Tx: tx}
 		done, err := fn(invalidating, now)
@@ -105,6 +112,9 @@ func (s *Service) appendOwn(ctx context.Context, tx Tx, by Caller, now time.Time
 	return appendEvents(ctx, tx, written)
 }
 
+// operatorName is the name of an actor of the platform in a tenant's chain.
+const operatorName = "operator"
+
 // own completes an event of this service: who, when, from where.
 func (s *Service) own(e audit.Event, by Caller, now time.Time) audit.Event {
 	e.ID, e.Created, e.Received = newID(), now, now
@@ -113,6 +123,9 @@ func (s *Service) own(e audit.Event, by Caller, now time.Time) audit.Event {
 		e.Actor = by.Actor
 	}
 	e.SourceIP, e.CorrelationID = by.SourceIP, by.RequestID
+	if by.Access.Operator && e.GroupID != uuid.Nil { // a tenant is told that it was an operator, and the id to ask about
+		e.Actor.Name, e.SourceIP = operatorName, ""
+	}
 	e.Fields = by.withOnBehalfOf(e.Fields)
 	return e
 }

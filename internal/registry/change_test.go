@@ -188,7 +188,8 @@ func TestChanges_areComplete(t *testing.T) {
 	reads := map[string]bool{
 		"Ping": true, "Tenant": true, "TenantBySlug": true, "OwnTenant": true, "Catalog": true, "Entitlements": true,
 		"APIKeys": true,
-		"Audit":   true, "Event": true, "Verify": true, "Follow": true, "LongPolls": true, "EndLongPolls": true,
+		"Audit":   true, "Event": true, "Verify": true, "Follow": true, "LongPolls": true, "Drain": true,
+		"Shares": true, "BeginAppend": true,
 		"Chain": true, "Checkpoint": true,
 		"Export": true, "APIKey": true,
 	}

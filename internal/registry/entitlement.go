@@ -51,6 +51,9 @@ type EntitlementReader interface {
 	// ListEntitlements returns every source of a tenant, by product key in byte order and then in the order of
 	// creation; of an unknown tenant none.
 	ListEntitlements(ctx context.Context, tenant uuid.UUID) ([]Entitlement, error)
+	// ListTenantsOfProduct returns those of some tenants that have, or had, an entitlement to a product or a key bound
+	// to it; in any order.
+	ListTenantsOfProduct(ctx context.Context, product string, tenants []uuid.UUID) ([]uuid.UUID, error)
 }
 
 // EntitlementWriter writes entitlements.

@@ -24,7 +24,7 @@ func (s *Service) Grant(
 	if err := c.err(); err != nil {
 		return Result[Entitlement]{}, err
 	}
-	return change(ctx, s, by, func(tx Tx, now time.Time) (*outcome[Entitlement], error) {
+	return change(ctx, s, by, tenant, func(tx Tx, now time.Time) (*outcome[Entitlement], error) {
 		t, err := lockUnfrozenTenant(ctx, tx, by, tenant)
 		if err != nil {
 			return nil, err

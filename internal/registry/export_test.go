@@ -18,5 +18,9 @@ var (
 func QueuedAppends(s *Service) int {
 	s.appender.mu.Lock()
 	defer s.appender.mu.Unlock()
-	return len(s.appender.queue)
+	count := 0
+	for _, queue := range s.appender.queues {
+		count += len(queue)
+	}
+	return count
 }

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,6 +56,9 @@ func fixtureOn(t *testing.T, store registry.Store, o ...func(*registry.Options))
 	f.s = registry.New(store, options)
 	return f
 }
+
+// noCaps lets callers share without caps.
+func noCaps(o *registry.Options) { o.Shares = &registry.ShareCaps{} }
 
 // expecting is a caller whose changes are meant for these versions.
 func expecting(by registry.Caller, versions ...int64) registry.Caller {
@@ -244,6 +248,8 @@ func (s rerunning) Tx(ctx context.Context, fn func(registry.Tx) error) error {
 type mute struct {
 	registry.Store
 	silent bool
+	down   atomic.Bool // the same, for what runs in the background
+	tries  atomic.Int64
 }
 
 type muteTx struct {
@@ -256,7 +262,8 @@ func (s *mute) Tx(ctx context.Context, fn func(registry.Tx) error) error {
 }
 
 func (tx muteTx) InsertAuditEvents(ctx context.Context, events []audit.Event) error {
-	if tx.s.silent {
+	tx.s.tries.Add(1)
+	if tx.s.silent || tx.s.down.Load() {
 		return registry.ErrUnavailable
 	}
 	return tx.Tx.InsertAuditEvents(ctx, events)

@@ -45,12 +45,16 @@ func (c Caller) idempotencyRecord(command any) audit.IdempotencyRecord {
 	if c.Idempotency == nil || c.Actor.ID == "" {
 		return audit.IdempotencyRecord{}
 	}
+	onBehalfOf := ""
+	if c.OnBehalfOf.ID != "" { // the users of a portal choose keys of their own
+		onBehalfOf = "\x00" + c.OnBehalfOf.ID
+	}
 	text, err := json.Marshal(command, json.Deterministic(true), json.FormatNilMapAsNull(true))
 	if err != nil { // commands are values of this package
 		panic(err)
 	}
 	return audit.IdempotencyRecord{
-		Key:         sha256.Sum256([]byte(c.Actor.ID + "\x00" + c.Idempotency.Key)),
+		Key:         sha256.Sum256([]byte(c.Actor.ID + "\x00" + c.Idempotency.Key + onBehalfOf)),
 		Fingerprint: sha256.Sum256([]byte(c.Idempotency.Operation + "\x00" + string(text))),
 	}
 }
@@ -66,6 +70,7 @@ func replays(record audit.IdempotencyRecord, earlier []EarlierEvent) (bool, erro
 // idempotent is a command that a caller may repeat. replay reads what the command made, by the id of its event's
 // target. The caller's rights count as they are now, and an object that is gone is not found.
 type idempotent[T any] struct {
+	tenant  uuid.UUID // whose turn the command waits for; the nil UUID: none's
 	command any
 	replay  func(tx Tx, target uuid.UUID) (T, error)
 }
@@ -75,9 +80,10 @@ type idempotent[T any] struct {
 func changeIdempotent[T any](
 	ctx context.Context, s *Service, by Caller, c idempotent[T], fn func(tx Tx, now time.Time) (*outcome[T], error),
 ) (Result[T], error) {
+	tenant := c.tenant
 	record := by.idempotencyRecord(c.command)
 	if record == (audit.IdempotencyRecord{}) {
-		return change(ctx, s, by, fn)
+		return change(ctx, s, by, tenant, fn)
 	}
 	reserved := func(tx Tx, now time.Time) (*outcome[T], error) {
 		earlier, err := tx.ReserveIdempotencyKey(ctx, record.Key)
@@ -101,9 +107,9 @@ func changeIdempotent[T any](
 		}
 		return done, nil
 	}
-	got, err := change(ctx, s, by, reserved)
+	got, err := change(ctx, s, by, tenant, reserved)
 	if errors.Is(err, ErrIdempotencyKeyUsed) { // by an append, which takes no lock of the key: now its event is visible
-		got, err = change(ctx, s, by, reserved)
+		got, err = change(ctx, s, by, tenant, reserved)
 	}
 	return got, err
 }

@@ -16,12 +16,13 @@ type Invalidation struct {
 	Hashes   []apikey.Hash // of secrets that became, or ceased to be, those of a key
 	Products []string      // keys of products
 	Slugs    []string      // old and new ones
+	Orgs     []string      // keycloak_org_ids, old and new ones
 	All      bool          // everything: there is too much to name
 }
 
 // Empty reports whether nothing is named.
 func (i Invalidation) Empty() bool {
-	return !i.All && len(i.Tenants)+len(i.Keys)+len(i.Hashes)+len(i.Products)+len(i.Slugs) == 0
+	return !i.All && len(i.Tenants)+len(i.Keys)+len(i.Hashes)+len(i.Products)+len(i.Slugs)+len(i.Orgs) == 0
 }
 
 // InvalidationWriter publishes invalidations.
@@ -48,6 +49,7 @@ func (r *invalidationRecorder) record(err error, i Invalidation) error {
 	all.Hashes = append(all.Hashes, i.Hashes...)
 	all.Products = append(all.Products, i.Products...)
 	all.Slugs = append(all.Slugs, i.Slugs...)
+	all.Orgs = append(all.Orgs, i.Orgs...)
 	all.All = all.All || i.All
 	return nil
 }
@@ -62,7 +64,11 @@ func (r *invalidationRecorder) publish(ctx context.Context) error {
 
 // InsertTenant implements TenantWriter.
 func (r *invalidationRecorder) InsertTenant(ctx context.Context, t Tenant) error {
-	return r.record(r.Tx.InsertTenant(ctx, t), Invalidation{Tenants: []uuid.UUID{t.ID}, Slugs: []string{t.Slug}})
+	i := Invalidation{Tenants: []uuid.UUID{t.ID}, Slugs: []string{t.Slug}}
+	if t.KeycloakOrgID != "" {
+		i.Orgs = []string{t.KeycloakOrgID}
+	}
+	return r.record(r.Tx.InsertTenant(ctx, t), i)
 }
 
 // UpdateTenant implements TenantWriter.

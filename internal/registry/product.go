@@ -70,8 +70,8 @@ func (p Product) available(now time.Time) bool {
 		(p.AvailableUntil == nil || now.Before(*p.AvailableUntil))
 }
 
-// CreateProduct adds a product to the catalogue; CreatedAt and UpdatedAt are set here.
-func (s *Service) CreateProduct(ctx context.Context, by Caller, p Product) (Result[Product], error) {
+// validate returns the product as stores hold it.
+func (p Product) validate() (Product, error) {
 	var c checks
 	c.productKey("/key", p.Key)
 	c.line("/name", p.Name, MaxName)
@@ -89,10 +89,16 @@ func (s *Service) CreateProduct(ctx context.Context, by Caller, p Product) (Resu
 	if p.AvailableFrom != nil && p.AvailableUntil != nil && !p.AvailableUntil.After(*p.AvailableFrom) {
 		c.add("/available_until", violation.AfterStart)
 	}
-	if err := c.err(); err != nil {
+	return p, c.err()
+}
+
+// CreateProduct adds a product to the catalogue; CreatedAt and UpdatedAt are set here.
+func (s *Service) CreateProduct(ctx context.Context, by Caller, p Product) (Result[Product], error) {
+	p, err := p.validate()
+	if err != nil {
 		return Result[Product]{}, err
 	}
-	return change(ctx, s, by, func(tx Tx, now time.Time) (*outcome[Product], error) {
+	return change(ctx, s, by, uuid.Nil, func(tx Tx, now time.Time) (*outcome[Product], error) {
 		p.CreatedAt, p.UpdatedAt = now, now
 		if err := tx.InsertProduct(ctx, p); err != nil {
 			return nil, refuse(err, map[error]*Error{

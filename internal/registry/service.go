@@ -25,6 +25,8 @@ type Service struct {
 	appender    appender
 	usage       *UsageRecorder
 	security    *SecurityLog
+	shares      *shares
+	products    productTenants
 }
 
 // Options configure a Service; every zero value has a default.
@@ -36,6 +38,7 @@ type Options struct {
 	CallTimeout time.Duration
 	Signer      note.Signer    // signs checkpoints of the audit log; nil: there are no checkpoints
 	Usage       *UsageRecorder // records when keys were used; nil: nothing does
+	Shares      *ShareCaps     // of what callers share on this replica; DefaultShareCaps
 	Security    *SecurityLog   // records security events, from New until its Close; nil: nothing does
 }
 
@@ -52,7 +55,12 @@ func New(store Store, o Options) *Service {
 	if !ok {
 		lookup = uncached{store, timeout}
 	}
+	caps := DefaultShareCaps()
+	if o.Shares != nil {
+		caps = *o.Shares
+	}
 	s := &Service{
+		shares: newShares(caps), products: newProductTenants(),
 		store: store, lookup: lookup, now: o.Now, maxKeys: cmp.Or(o.MaxKeys, DefaultMaxKeys), version: o.Version,
 		callTimeout: timeout, signer: o.Signer, usage: o.Usage, security: o.Security,
 		follower: newFollower(store, timeout),

@@ -67,7 +67,8 @@ type Tx interface {
 	AuditWriter
 }
 
-// Lookup answers the two questions that portals and products ask on every request. What is reached from an answer
+// Lookup answers the questions that are asked on every request: those of portals and products, and whose tenant a user's
+// organisation is. What is reached from an answer
 // through maps, slices and pointers may be shared with other callers: it is for reading only. A wait for the store is
 // bounded, also if the context has no deadline.
 type Lookup interface {
@@ -75,6 +76,8 @@ type Lookup interface {
 	KeyFacts(ctx context.Context, l KeyLookup, o ReadOptions) (KeyFacts, error)
 	// TenantBySlug is GetTenantsBySlug for one slug; ErrNotFound if no tenant has it.
 	TenantBySlug(ctx context.Context, slug string, o ReadOptions) (Tenant, error)
+	// TenantByKeycloakOrg is GetTenantByKeycloakOrg.
+	TenantByKeycloakOrg(ctx context.Context, org string, o ReadOptions) (Tenant, error)
 }
 
 // uncached is the Lookup of a store without a cache.
@@ -101,6 +104,16 @@ func (u uncached) TenantBySlug(ctx context.Context, slug string, _ ReadOptions) 
 	ctx, cancel := context.WithTimeout(ctx, u.timeout)
 	defer cancel()
 	return GetTenantBySlug(ctx, u.from, slug)
+}
+
+// TenantByKeycloakOrg implements Lookup.
+func (u uncached) TenantByKeycloakOrg(ctx context.Context, org string, _ ReadOptions) (Tenant, error) {
+	if err := ctx.Err(); err != nil {
+		return Tenant{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, u.timeout)
+	defer cancel()
+	return u.from.GetTenantByKeycloakOrg(ctx, org)
 }
 
 // GetKeyFacts is APIKeyReader.GetKeyFacts for one look-up; ErrNotFound if there is no such key.

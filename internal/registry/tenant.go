@@ -80,7 +80,7 @@ func readTenant(ctx context.Context, from Reader, by Caller, id uuid.UUID) (Tena
 
 // TenantBySlug reads a tenant by its slug. A text that cannot be a slug is not found.
 func (s *Service) TenantBySlug(ctx context.Context, by Caller, slug string, o ReadOptions) (Tenant, error) {
-	if !ValidSlug(slug) {
+	if !ValidSlug(slug) || !by.Access.slug(slug) {
 		return Tenant{}, notFound(CodeTenantNotFound, "tenant")
 	}
 	t, err := s.lookup.TenantBySlug(ctx, slug, o)
@@ -94,21 +94,21 @@ func (s *Service) TenantBySlug(ctx context.Context, by Caller, slug string, o Re
 }
 
 // OwnTenant finds the tenant that a user belongs to: the one whose keycloak_org_id is the id of the user's
-// organisation; in development the one with a slug. An organisation's alias is never used as a slug.
-func (s *Service) OwnTenant(ctx context.Context, organization, devSlug string) (id uuid.UUID, found bool, err error) {
-	var t Tenant
+// organisation; in development the one with a slug. An organisation's alias is never used as a slug. It is cached as
+// TenantBySlug is.
+func (s *Service) OwnTenant(ctx context.Context, organization, devSlug string) (t Tenant, found bool, err error) {
 	switch {
 	case organization != "":
-		t, err = s.store.GetTenantByKeycloakOrg(ctx, organization)
+		t, err = s.lookup.TenantByKeycloakOrg(ctx, organization, ReadOptions{})
 	case ValidSlug(devSlug):
 		t, err = s.lookup.TenantBySlug(ctx, devSlug, ReadOptions{})
 	default:
-		return uuid.Nil, false, nil
+		return Tenant{}, false, nil
 	}
 	if errors.Is(err, ErrNotFound) {
-		return uuid.Nil, false, nil
+		return Tenant{}, false, nil
 	}
-	return t.ID, err == nil, err
+	return t, err == nil, err
 }
 
 // lockTenant locks the tenant's row, which comes before anything else that a transaction does for a tenant.

@@ -40,7 +40,7 @@ func (s *Service) createTenant(ctx context.Context, by Caller, id uuid.UUID, in 
 	if in.Metadata == nil {
 		in.Metadata = map[string]string{}
 	}
-	command := tenantCommand(ctx, by, in)
+	command := tenantCommand(ctx, by, uuid.Nil, in)
 	return changeIdempotent(ctx, s, by, command, func(tx Tx, now time.Time) (*outcome[Tenant], error) {
 		t := Tenant{
 			ID: id, Slug: in.Slug, Name: in.Name, Status: StatusTrial, Region: in.Region, ExternalID: in.ExternalID,
@@ -57,6 +57,8 @@ func (s *Service) createTenant(ctx context.Context, by Caller, id uuid.UUID, in 
 }
 
 // tenantCommand is a command whose result is a tenant.
-func tenantCommand(ctx context.Context, by Caller, command any) idempotent[Tenant] {
-	return idempotent[Tenant]{command, func(tx Tx, id uuid.UUID) (Tenant, error) { return readTenant(ctx, tx, by, id) }}
+func tenantCommand(ctx context.Context, by Caller, tenant uuid.UUID, command any) idempotent[Tenant] {
+	return idempotent[Tenant]{tenant, command, func(tx Tx, id uuid.UUID) (Tenant, error) {
+		return readTenant(ctx, tx, by, id)
+	}}
 }

@@ -48,7 +48,7 @@ func (s *Service) CancelTenant(ctx context.Context, by Caller, id uuid.UUID) (Re
 func (s *Service) transitionTenant(
 	ctx context.Context, by Caller, id uuid.UUID, step transition,
 ) (Result[Tenant], error) {
-	command := tenantCommand(ctx, by, id)
+	command := tenantCommand(ctx, by, id, id)
 	return changeIdempotent(ctx, s, by, command, func(tx Tx, now time.Time) (*outcome[Tenant], error) {
 		before, err := lockTenant(ctx, tx, by, id)
 		if err != nil {

@@ -18,7 +18,7 @@ func (s *Service) StartTrial(ctx context.Context, by Caller, in CatalogRequestIn
 	if err := in.validate(); err != nil {
 		return Result[Entitlement]{}, err
 	}
-	command := idempotent[Entitlement]{in, func(tx Tx, id uuid.UUID) (Entitlement, error) {
+	command := idempotent[Entitlement]{in.TenantID, in, func(tx Tx, id uuid.UUID) (Entitlement, error) {
 		return readEntitlement(ctx, tx, by, in.TenantID, id)
 	}}
 	return changeIdempotent(ctx, s, by, command, func(tx Tx, now time.Time) (*outcome[Entitlement], error) {

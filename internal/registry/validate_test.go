@@ -12,7 +12,6 @@ import (
 
 	"github.com/breakpilot/tenant-registry/internal/apikey"
 	"github.com/breakpilot/tenant-registry/internal/audit"
-	"github.com/breakpilot/tenant-registry/internal/violation"
 )
 
 // TestPlainName_matchesItsPattern holds the two checks to the patterns that the documents give, for texts one character
@@ -177,8 +176,11 @@ func TestMetadata_isBounded(t *testing.T) {
 			map[string]string{"a\u200b": "v"},
 			[]string{"/metadata/a\u200b must have a name of 1 to 64 visible characters"},
 		},
-		"NUL in a value": {map[string]string{"a": "\x00"}, []string{"/metadata/a must be valid UTF-8 without NUL"}},
-		"no UTF-8 value": {map[string]string{"a": "\xff"}, []string{"/metadata/a must be valid UTF-8 without NUL"}},
+		"NUL in a value": {
+			map[string]string{"a": "\x00"},
+			[]string{"/metadata/a must not contain control, bidirectional or zero-width characters"},
+		},
+		"no UTF-8 value": {map[string]string{"a": "\xff"}, []string{"/metadata/a must be valid UTF-8"}},
 		"no UTF-8 key": {
 			map[string]string{"a\xff": "v"},
 			[]string{"/metadata/a\uFFFD must have a name of 1 to 64 visible characters"},
@@ -347,25 +349,5 @@ func TestViolations_neverEchoTheInput(t *testing.T) {
 				t.Errorf("%s: %q holds the input", name, text)
 			}
 		}
-	}
-}
-
-// A key that was pasted into a text is stored nowhere; how one begins may be said.
-func TestTexts_mustNotHoldAKey(t *testing.T) {
-	t.Parallel()
-	key := apikey.Generate(apikey.Live)
-	for name, err := range map[string]error{
-		"name":     APIKeyInput{Name: "my " + key, Environment: apikey.Live}.validate(time.Now()),
-		"message":  CatalogRequestInput{Product: "scanner", Message: "it is\n" + key}.validate(),
-		"metadata": TenantInput{Slug: "acme", Name: "Acme", Metadata: map[string]string{"k": key}}.validate(),
-		"event":    validateEvent(audit.Event{Action: "a", CRUD: audit.Create, IsAnonymous: true, Description: key}),
-	} {
-		if found := violations(t, err); len(found) != 1 || !strings.HasSuffix(found[0], violation.NoAPIKey) ||
-			strings.Contains(found[0], key) {
-			t.Errorf("%s: %q", name, found)
-		}
-	}
-	if err := (APIKeyInput{Name: "was " + key[:12], Environment: apikey.Live}).validate(time.Now()); err != nil {
-		t.Error(err)
 	}
 }

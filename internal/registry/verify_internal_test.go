@@ -395,6 +395,10 @@ func (r cached) KeyFacts(context.Context, KeyLookup, ReadOptions) (KeyFacts, err
 	return r.facts, nil
 }
 
+func (r cached) TenantByKeycloakOrg(context.Context, string, ReadOptions) (Tenant, error) {
+	return r.facts.Tenant, nil
+}
+
 func (r cached) TenantBySlug(context.Context, string, ReadOptions) (Tenant, error) {
 	return r.facts.Tenant, nil
 }

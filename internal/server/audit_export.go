@@ -47,8 +47,6 @@ func (s *Server) auditCheckpoint(c *call) (web.Response, error) {
 		return web.Response{}, err
 	}
 	text, err := s.registry.Checkpoint(c.Ctx, c.by, group)
-	if err == nil {
-	}
 	return web.Response{Status: http.StatusOK, Raw: []byte(text), ContentType: "text/plain; charset=utf-8"}, err
 }
 
@@ -70,7 +68,7 @@ func (s *Server) auditExport(c *call) (web.Response, error) {
 	if err != nil {
 		return web.Response{}, err
 	}
-	a := web.Response{Status: http.StatusOK, Filename: exportName(x, r.Format)}
+	a := web.Response{Status: http.StatusOK, Filename: exportName(x, r.Format), Done: x.Close}
 	if r.Format == "csv" {
 		a.ContentType, a.Stream = "text/csv; charset=utf-8", func(w io.Writer) error { return writeCSV(c, x, w) }
 		return a, nil

@@ -67,7 +67,8 @@ func (s *Server) audit(c *call) (web.Response, error) {
 		ActorID:   c.Query.Text("actor_id", registry.MaxID), TargetID: c.Query.Text("target_id", registry.MaxID),
 		CorrelationID: c.Query.Text("correlation_id", registry.MaxID), IsFailure: c.Query.Flag("is_failure"),
 		CRUD: audit.CRUD(c.Query.OneOf("crud", "", "c", "r", "u", "d")), CreatedFrom: c.Query.Time("created_from"),
-		CreatedBefore: c.Query.Time("created_before"),
+		CreatedBefore: c.Query.Time("created_before"), EmitterID: c.Query.Text("emitter_id", registry.MaxID),
+		Own: c.Query.Flag("own"),
 	}
 	wait := c.longPoll(q.Ascending)
 	if c.Query.Has("action") {

@@ -56,6 +56,13 @@ func (s *Server) answer(rt *route, w http.ResponseWriter, r *http.Request) (web.
 	if rt.Bulk {
 		limit = maxBulkBody
 	}
+	if rt.Appends {
+		done, err := s.registry.BeginAppend(by, web.BodySize(r, limit))
+		if err != nil {
+			return web.Response{}, err
+		}
+		defer done()
+	}
 	body, err := web.ReadBody(r, limit)
 	if err != nil {
 		return web.Response{}, err

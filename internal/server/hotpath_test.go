@@ -40,6 +40,11 @@ func (r *remembered) TenantBySlug(context.Context, string, registry.ReadOptions)
 	return r.tenant, nil
 }
 
+// TenantByKeycloakOrg implements registry.Lookup.
+func (r *remembered) TenantByKeycloakOrg(context.Context, string, registry.ReadOptions) (registry.Tenant, error) {
+	return r.tenant, nil
+}
+
 // hotPath is a server with a token that it knows, and a key of a tenant that is entitled to the token's product.
 type hotPath struct {
 	server     *Server

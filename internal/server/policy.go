@@ -20,7 +20,7 @@ import (
 // there is the Access that it returns, which registry keeps to.
 func (s *Server) caller(rt *route, r *http.Request) (registry.Caller, error) {
 	info := web.Info(r)
-	by := registry.Caller{SourceIP: web.ClientIP(r, s.trustedProxies), RequestID: info.ID, Route: info.Route}
+	by := registry.Caller{SourceIP: web.ClientIP(r, s.trustedProxies), RequestID: info.OwnID(), Route: info.Route}
 	if rt.Roles.anyone {
 		return by, nil
 	}
@@ -28,11 +28,12 @@ func (s *Server) caller(rt *route, r *http.Request) (registry.Caller, error) {
 	if err != nil {
 		return by, err
 	}
+	by.RequestID = info.ID
 	by.Actor = audit.Party{ID: who.ID, Name: who.Name, Type: who.Type}
 	if who.AZP != "" {
 		by.Actor.Fields = map[string]string{"azp": who.AZP}
 	}
-	if !rt.Unlimited && !s.limits.principals.Allow(who.ID) {
+	if !rt.exempt(who) && !s.limits.principals.Allow(who.ID) {
 		return by, web.TooManyRequests()
 	}
 	var missing string
@@ -58,7 +59,7 @@ func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, 
 	switch {
 	case errors.As(err, &refused):
 		s.security.AuthenticationFailed(
-			registry.Caller{SourceIP: address, RequestID: info.ID, Route: info.Route}, refused.Reason,
+			registry.Caller{SourceIP: address, RequestID: info.OwnID(), Route: info.Route}, refused.Reason,
 		)
 		if !s.limits.failures.Allow(web.Network(address)) {
 			return who, web.TooManyRequests()
@@ -116,6 +117,8 @@ func (s *Server) grant(
 		access.Operator, access.Tenants = true, true
 	case portal:
 		access.Tenants = true
+	case auditWrite:
+		access.Reports = true
 	case keysVerify:
 		if access.Product = who.Product; who.Product == "" {
 			missing = "the service account is bound to no product: set the claim product or OIDC_PRODUCT_CLIENTS"
@@ -127,7 +130,7 @@ func (s *Server) grant(
 		if err != nil {
 			return "", err
 		}
-		if access.Tenant = tenant; !found {
+		if access.Tenant, access.Slug = tenant.ID, tenant.Slug; !found {
 			missing = cmp.Or(who.OrganizationFault, "the user's organisation is no tenant's keycloak_org_id")
 		}
 	}
@@ -157,6 +160,8 @@ func onBehalfOf(h http.Header, who auth.Principal) (audit.Party, error) {
 			found = append(found, violation.Violation{
 				Parameter: part.header, Message: violation.Visible,
 			})
+		case registry.HoldsCredential(given[0]):
+			found = append(found, violation.Violation{Parameter: part.header, Message: violation.NoCredential})
 		default:
 			*part.into = given[0]
 		}

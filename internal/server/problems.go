@@ -3,16 +3,19 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/internal/server/web"
+	"github.com/breakpilot/tenant-registry/internal/share"
 )
 
 // The codes of problems that this package answers with, besides those of web and registry.
 const (
 	codeUnauthenticated = "unauthenticated"
 	codeNotReady        = "not_ready"
+	codeOverloaded      = "overloaded"
 )
 
 // problems is every code that an answer of this service can carry; /problems/<code> shows what is fixed for it.
@@ -70,11 +73,15 @@ var problems = map[string]web.ProblemType{
 	web.CodeUnsupportedMediaType: {Status: http.StatusUnsupportedMediaType, Title: "Unsupported media type",
 		Remedy: "Send Content-Type: application/json, in UTF-8 and not compressed."},
 	web.CodeTooManyRequests: {Status: http.StatusTooManyRequests, Title: "Too many requests",
-		Remedy: "Wait as long as Retry-After says."},
+		Remedy: "Nothing was done: wait as long as Retry-After says. A member share names what is used up, if it is " +
+			"not the rate limit."},
 	web.CodeInternal: {Status: http.StatusInternalServerError, Title: "Internal error",
 		Remedy: "This is our fault; report the request id."},
 	web.CodeUnavailable: {Status: http.StatusServiceUnavailable, Title: "Unavailable",
 		Remedy: "Wait as long as Retry-After says, and send the request again. Whether a change was made is unknown."},
+	codeOverloaded: {Status: http.StatusServiceUnavailable, Title: "Overloaded",
+		Remedy: "What all callers share is taken. Nothing was done: wait as long as Retry-After says, and send the " +
+			"request again."},
 	codeNotReady: {Status: http.StatusServiceUnavailable, Title: "Not ready",
 		Remedy: "Send no traffic here until /readyz answers 200."},
 }
@@ -88,10 +95,24 @@ func Problems() map[string]int {
 	return statuses
 }
 
+// shareProblem is 429 if the caller, or its tenant, has all that it may have of a share, and 503 if all callers together
+// have.
+func shareProblem(r *share.Refusal) *web.Problem {
+	p := web.NewProblem(web.CodeTooManyRequests, fmt.Sprintf("Share %s: the %s has all it may have.", r.Share, r.Level))
+	if r.Level == share.All {
+		p = web.NewProblem(codeOverloaded, fmt.Sprintf("Share %s: all of it is taken.", r.Share))
+	}
+	p.RetryAfter, p.Members = r.RetryAfter, map[string]any{"share": r.Share}
+	return p
+}
+
 // translate returns the problem that stands for an error of a use case; nil: it is internal.
 func translate(err error) *web.Problem {
 	var refusal *registry.Error
+	var full *share.Refusal
 	switch {
+	case errors.As(err, &full):
+		return shareProblem(full)
 	case errors.As(err, &refusal):
 		return &web.Problem{
 			Code: refusal.Code, Detail: refusal.Detail, Violations: refusal.Violations, Members: refusal.Facts,

@@ -16,16 +16,23 @@ type route struct {
 	// the action of the audit event that a success leaves; "*" if the caller names it; empty: it changes nothing
 	Event string
 
-	Unlimited   bool // not counted by the rate limit: products and portals call it on every request
+	Unlimited   bool // services call it on every request of their own: the rate limit does not count theirs
 	Cached      bool // answered from the cache, which has a deadline of its own for what it reads
 	LongRunning bool // has deadlines of its own: a long poll, or an answer of any length
 	Bulk        bool // takes a body of up to maxBulkBody
+	Appends     bool // takes a share of the appends, before its body is read
 
 	Handle func(*Server, *call) (web.Response, error)
 }
 
 // name is the method and the path as OpenAPI writes it.
 func (rt route) name() string { return rt.Method + " " + strings.TrimSuffix(rt.Path, "{$}") }
+
+// exempt reports whether the rate limit does not count a caller's requests: those of a service, on a route that it calls
+// on every request of its own. A tenant-admin's are counted on every route.
+func (rt route) exempt(who auth.Principal) bool {
+	return rt.Unlimited && !who.Has(tenantAdmin) && (who.Has(portal) || who.Has(keysVerify) || who.Has(auditWrite))
+}
 
 // policy is who may call a route.
 type policy struct {
@@ -110,13 +117,13 @@ var routes = []route{
 	{Method: post, Path: "/v1/internal/api-keys/verify", Roles: roles(operator, keysVerify), Unlimited: true,
 		Cached: true, Handle: (*Server).verify},
 
-	{Method: post, Path: "/v1/audit", Roles: auditWriters, Event: "*", Unlimited: true,
+	{Method: post, Path: "/v1/audit", Roles: auditWriters, Event: "*", Unlimited: true, Appends: true,
 		Handle: (*Server).recordEvent},
 	{Method: post, Path: "/v1/audit/bulk", Roles: auditWriters, Event: "*", Unlimited: true, Bulk: true,
-		Handle: (*Server).recordEvents},
+		Appends: true, Handle: (*Server).recordEvents},
 	{Method: get, Path: "/v1/audit", Roles: auditReaders, LongRunning: true,
 		Query: params("tenant_id order limit cursor wait action actor_id target_id correlation_id is_failure crud " +
-			"created_from created_before"),
+			"emitter_id own created_from created_before"),
 		Handle: (*Server).audit},
 	{Method: get, Path: "/v1/audit/{id}", Roles: auditReaders, Handle: (*Server).auditEvent},
 	{Method: get, Path: "/v1/audit/chain", Roles: auditReaders, Query: params("tenant_id"),

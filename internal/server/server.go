@@ -74,7 +74,7 @@ func newServer(c Config, table []route) *Server {
 	}
 	observer := web.Observer{
 		Responder: s.Responder, DevMode: c.AuthMode == "dev", Probes: []string{"GET /healthz", "GET /readyz"},
-		IsSecret: apikey.HasPrefix,
+		IsSecret: func(id string) bool { return apikey.HasPrefix(id) || registry.HoldsCredential(id) },
 	}
 	s.handler = observer.Wrap(s.canonical(routed))
 	return s
@@ -85,10 +85,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 
 // Drain makes /readyz answer 503 from now on, so that no new traffic is sent here. Every answer from then on closes its
 // connection, so that a client's next request goes elsewhere, also where connections are balanced and not requests.
-// Long polls, now and later, are answered at once; everything else goes on.
+// Long polls, now and later, are answered at once, and exports that can be continued end with the page that they are in;
+// everything else goes on.
 func (s *Server) Drain() {
 	s.Responder.Drain.Begin()
-	s.registry.EndLongPolls()
+	s.registry.Drain()
 }
 
 // GiveUpStalled cuts off, from now on, clients that take longer than two seconds to read one part of a long answer.

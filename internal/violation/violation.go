@@ -29,7 +29,7 @@ const (
 	ValidUTF8       = "must be valid UTF-8"
 	UTF8WithoutNUL  = "must be valid UTF-8 without NUL"
 	Readable        = "must not contain control, bidirectional or zero-width characters"
-	NoAPIKey        = "must not contain an API key"
+	NoCredential    = "must not contain a credential: an API key or a token"
 	WholeNumber     = "must be a whole number"
 	PercentEncoded  = "must be percent-encoded; parameters are joined by '&'"
 	UUID            = "must be a UUID of 36 characters, such as 00000000-0000-0000-0000-000000000001"
@@ -47,7 +47,8 @@ const (
 	ActionFilter    = "must be an action, or its first segment and '.*'"
 	ActorRequired   = "is required unless is_anonymous is true"
 	IPAddress       = "must be an IPv4 or IPv6 address without a zone"
-	OwnComponent    = "must not be the name of this service"
+	OwnComponent    = "must not be, or look like, the name of this service"
+	PlatformReports = "is required: only operators report events of the platform itself"
 	TrialDays       = "must be from 1 to 3650, or null for no trial"
 	AfterStart      = "must be after available_from"
 	OwnExportCursor = "must be the next_cursor of an export of this chain"
@@ -66,6 +67,11 @@ func UnknownParameter(allowed []string) string {
 		return "unknown parameter; allowed: none"
 	}
 	return "unknown parameter; allowed: " + strings.Join(allowed, ", ")
+}
+
+// OwnAreas is the message of an action in an area that this service alone writes events of.
+func OwnAreas(areas []string) string {
+	return "must not be in an area of this service's own events: " + strings.Join(areas, ", ")
 }
 
 // OneOf is the message of a value that is none of those allowed.

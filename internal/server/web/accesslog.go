@@ -23,7 +23,8 @@ type Observer struct {
 func (o *Observer) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		info := &RequestInfo{ID: requestID(r.Header, o.IsSecret), answer: recorder{ResponseWriter: w, drain: o.Drain}}
+		info := &RequestInfo{answer: recorder{ResponseWriter: w, drain: o.Drain}}
+		info.ID, info.Given = requestID(r.Header, o.IsSecret)
 		r = withInfo(r, info)
 		setHeader(w.Header(), "X-Request-Id", info.ID)
 		w.Header()["X-Content-Type-Options"] = noSniffing

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// stallTimeout is WriteTimeout once stalled readers are given up.
+// stallTimeout is how long a client may take to read one part of a long answer once stalled readers are given up.
 const stallTimeout = 2 * time.Second
 
 // Drain is the end of a server's connections. A nil Drain never begins.
@@ -42,8 +42,8 @@ func (d *Drain) watch(w http.ResponseWriter) (stop func() bool) {
 }
 
 // limit sets the deadline of the next write. The short one is set last: GiveUpStalled may be called meanwhile.
-func (d *Drain) limit(w http.ResponseWriter) {
-	SetWriteDeadline(w, WriteTimeout)
+func (d *Drain) limit(w http.ResponseWriter, timeout time.Duration) {
+	SetWriteDeadline(w, timeout)
 	if d != nil && d.waits.Err() != nil {
 		SetWriteDeadline(w, stallTimeout)
 	}

@@ -1,10 +1,12 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -37,6 +39,7 @@ type Problem struct {
 	Detail     string // one sentence for a person
 	Violations []violation.Violation
 	Members    map[string]any // further members of the document, by name
+	RetryAfter time.Duration  // of 429 and 503, in seconds rounded up; 0: two seconds
 }
 
 // NewProblem makes a problem.
@@ -109,10 +112,17 @@ func (rs *Responder) WriteProblem(w http.ResponseWriter, r *http.Request, p *Pro
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="`+rs.Realm+`"`)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", "2")
+		h.Set("Retry-After", retryAfter(p.RetryAfter))
 	}
 	w.WriteHeader(kind.Status)
 	_, _ = w.Write(text)
+}
+
+// retryAfter is a wait in whole seconds, rounded up.
+func retryAfter(wait time.Duration) string {
+	const standard = 2 * time.Second
+	seconds := (cmp.Or(wait, standard) + time.Second - 1) / time.Second
+	return strconv.FormatInt(max(1, int64(seconds)), 10)
 }
 
 // violationBody names a member by its pointer, which is empty for the whole document, or a parameter by its name.

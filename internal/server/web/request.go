@@ -40,6 +40,14 @@ func ReadBody(r *http.Request, limit int) ([]byte, error) {
 	return text, nil
 }
 
+// BodySize is how many bytes ReadBody may read: as many as the client announces, or the limit.
+func BodySize(r *http.Request, limit int) int64 {
+	if r.ContentLength >= 0 && r.ContentLength <= int64(limit) {
+		return r.ContentLength
+	}
+	return int64(limit)
+}
+
 // PathID is the UUID in the path's {id}.
 func (r *Request) PathID() (uuid.UUID, error) {
 	id, ok := ParseUUID(r.PathValue("id"))

@@ -11,10 +11,19 @@ import (
 // RequestInfo is what is known of one request. The handlers fill it in; the access log reads it.
 type RequestInfo struct {
 	ID        string          // X-Request-Id: the caller's, or made here
+	Given     bool            // it is the caller's
 	Principal string          // the caller's id, once it is authenticated
 	Route     string          // method and pattern, never the path: a path may hold what was pasted there
 	Context   context.Context // the innermost, which carries the span
 	answer    recorder
+}
+
+// OwnID is the request's id if it was made here; else empty: what a caller chose is not recorded before it is known.
+func (i *RequestInfo) OwnID() string {
+	if i.Given {
+		return ""
+	}
+	return i.ID
 }
 
 type requestInfoKey struct{}
@@ -37,11 +46,11 @@ func withInfo(r *http.Request, info *RequestInfo) *http.Request {
 var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // requestID accepts the caller's id if there is exactly one, fit to be logged and no secret, or makes one.
-func requestID(h http.Header, isSecret func(string) bool) string {
-	if given := h["X-Request-Id"]; len(given) == 1 && requestIDPattern.MatchString(given[0]) && !isSecret(given[0]) {
-		return given[0]
+func requestID(h http.Header, isSecret func(string) bool) (id string, given bool) {
+	if sent := h["X-Request-Id"]; len(sent) == 1 && requestIDPattern.MatchString(sent[0]) && !isSecret(sent[0]) {
+		return sent[0], true
 	}
-	return uuid.Must(uuid.NewV7()).String()
+	return uuid.Must(uuid.NewV7()).String(), false
 }
 
 // recorder remembers what was answered. In a drain the answer says that its connection is closed.

@@ -33,6 +33,7 @@ type Response struct {
 	CacheControl string  // no-store if empty
 	CSP          string  // Content-Security-Policy; empty: none
 	Replayed     bool    // an earlier request had the effect
+	Done         func()  // called when the answer was written, or could not be; nil: nothing is
 }
 
 // Cacheable is the Cache-Control of what a portal reads at every page: fresh for five seconds, then for half a minute
@@ -54,6 +55,9 @@ func setHeader(h http.Header, name, value string) { h[name] = []string{value} }
 
 // Respond writes what a handler returned.
 func (rs *Responder) Respond(w http.ResponseWriter, r *http.Request, a Response, err error) {
+	if a.Done != nil {
+		defer a.Done()
+	}
 	switch {
 	case err != nil:
 		rs.WriteError(w, r, err)

@@ -7,8 +7,20 @@ import (
 	"time"
 )
 
-// WriteTimeout is how long a client may take to read one part of a long answer, or the answer to a long poll.
+// WriteTimeout is how long a client may take to read the answer to a long poll.
 const WriteTimeout = 30 * time.Second
+
+// A client must read a long answer at a pace: each part within some seconds and at least so many bytes in each of them,
+// or its connection is cut.
+const (
+	minPace   = 32 << 10
+	paceGrace = 5 * time.Second
+)
+
+// partTimeout is how long a client may take to read a part of so many bytes.
+func partTimeout(bytes int) time.Duration {
+	return paceGrace + time.Duration(bytes)*time.Second/minPace
+}
 
 // LiftWriteDeadline lifts the listener's limit on how long an answer takes, for a route that has limits of its own. The
 // limit on reading ended with the request.
@@ -48,7 +60,7 @@ type parts struct {
 
 // Write implements io.Writer.
 func (w parts) Write(b []byte) (int, error) {
-	w.drain.limit(w.ResponseWriter)
+	w.drain.limit(w.ResponseWriter, partTimeout(len(b)))
 	n, err := w.ResponseWriter.Write(b)
 	if err == nil {
 		err = http.NewResponseController(w.ResponseWriter).Flush()

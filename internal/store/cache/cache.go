@@ -1,4 +1,4 @@
-// Package cache caches what verify and by-slug read from a registry.Store, so that a repeated read costs no statement.
+// Package cache caches what verify, by-slug and the look-up of a caller's own tenant read from a registry.Store, so that a repeated read costs no statement.
 // Only data is cached, never a verdict, so what the clock decides is exact.
 //
 // # Guarantees
@@ -46,7 +46,7 @@ type Options struct {
 	// process writes to.
 	Lease time.Duration
 	Keys  int // entries of keys at most; 1,000,000
-	Slugs int // entries of slugs at most; 100,000
+	Slugs int // entries of slugs at most, and of organisations; 100,000
 	// Timeout bounds the wait for the store; 5 s. What is cached waits for nothing, so a caller needs no deadline.
 	Timeout time.Duration
 	// Unknown is how many entries say that there is no such key, and as many that there is no such tenant, at most;
@@ -79,6 +79,7 @@ type Store struct {
 	validity *validity
 	keys     *entries[registry.KeyLookup, registry.KeyFacts]
 	slugs    *entries[string, registry.Tenant]
+	orgs     *entries[string, registry.Tenant]
 }
 
 var (
@@ -99,10 +100,32 @@ func New(inner registry.Store, o Options) *Store {
 			dependenciesIfMissing: unknownKeyDependencies, clone: cloneLookup,
 		}),
 		slugs: newEntries(v, o.Slugs, o.Unknown, source[string, registry.Tenant]{
-			load: inner.GetTenantsBySlug, dependencies: slugDependencies,
-			dependenciesIfMissing: unknownSlugDependencies,
+			load: inner.GetTenantsBySlug, dependencies: nameDependencies,
+			dependenciesIfMissing: unknownNameDependencies,
 			clone:                 strings.Clone,
 		}),
+		orgs: newEntries(v, o.Slugs, o.Unknown, source[string, registry.Tenant]{
+			load: tenantsByOrg(inner), dependencies: nameDependencies,
+			dependenciesIfMissing: unknownNameDependencies,
+			clone:                 strings.Clone,
+		}),
+	}
+}
+
+// tenantsByOrg reads the tenants of some organisations one by one: few users come at the same instant.
+func tenantsByOrg(from registry.TenantReader) func(context.Context, []string) (map[string]registry.Tenant, error) {
+	return func(ctx context.Context, orgs []string) (map[string]registry.Tenant, error) {
+		found := map[string]registry.Tenant{}
+		for _, org := range orgs {
+			t, err := from.GetTenantByKeycloakOrg(ctx, org)
+			switch {
+			case err == nil:
+				found[org] = t
+			case !errors.Is(err, registry.ErrNotFound):
+				return nil, err
+			}
+		}
+		return found, nil
 	}
 }
 
@@ -120,6 +143,17 @@ func (s *Store) TenantBySlug(ctx context.Context, slug string, o registry.ReadOp
 	t, err := s.slugs.get(ctx, slug, o)
 	if errors.Is(err, errNotShareable) {
 		return registry.GetTenantBySlug(ctx, s.Store, slug)
+	}
+	return t, err
+}
+
+// TenantByKeycloakOrg implements registry.Lookup.
+func (s *Store) TenantByKeycloakOrg(
+	ctx context.Context, org string, o registry.ReadOptions,
+) (registry.Tenant, error) {
+	t, err := s.orgs.get(ctx, org, o)
+	if errors.Is(err, errNotShareable) {
+		return s.Store.GetTenantByKeycloakOrg(ctx, org)
 	}
 	return t, err
 }
@@ -152,13 +186,14 @@ func unknownKeyDependencies(v *validity, lookup registry.KeyLookup) dependencies
 	return dependencies{p, p, p, p}
 }
 
-func slugDependencies(v *validity, slug string, t registry.Tenant) dependencies {
-	p, id := v.slotOfText(slug), v.slotOfID(t.ID)
+// nameDependencies is what the tenant depends on that has a name: a slug, or an organisation.
+func nameDependencies(v *validity, name string, t registry.Tenant) dependencies {
+	p, id := v.slotOfText(name), v.slotOfID(t.ID)
 	return dependencies{p, id, id, id}
 }
 
-func unknownSlugDependencies(v *validity, slug string) dependencies {
-	p := v.slotOfText(slug)
+func unknownNameDependencies(v *validity, name string) dependencies {
+	p := v.slotOfText(name)
 	return dependencies{p, p, p, p}
 }
 

@@ -114,7 +114,7 @@ func (v *validity) bump(c changes, pending int64) {
 
 // changesOf are the slots of what an invalidation names.
 func (v *validity) changesOf(i registry.Invalidation) changes {
-	list := make([]slot, 0, len(i.Tenants)+len(i.Keys)+len(i.Hashes)+len(i.Products)+len(i.Slugs))
+	list := make([]slot, 0, len(i.Tenants)+len(i.Keys)+len(i.Hashes)+len(i.Products)+len(i.Slugs)+len(i.Orgs))
 	for _, ids := range [][]uuid.UUID{i.Tenants, i.Keys} {
 		for _, id := range ids {
 			list = append(list, v.slotOfID(id))
@@ -123,7 +123,7 @@ func (v *validity) changesOf(i registry.Invalidation) changes {
 	for _, hash := range i.Hashes {
 		list = append(list, v.slotOfHash(hash))
 	}
-	for _, texts := range [][]string{i.Products, i.Slugs} {
+	for _, texts := range [][]string{i.Products, i.Slugs, i.Orgs} {
 		for _, text := range texts {
 			list = append(list, v.slotOfText(text))
 		}

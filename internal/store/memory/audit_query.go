@@ -26,7 +26,7 @@ func (r reader) GetAuditEvent(ctx context.Context, id uuid.UUID) (audit.Event, e
 // costs time, and does not count as examined.
 func (r reader) ListAuditEvents(ctx context.Context, q registry.AuditQuery) (registry.AuditRows, error) {
 	found := registry.AuditRows{Items: []audit.Event{}, Examined: q.Position}
-	if err := (texts{q.Action, q.Area, q.ActorID, q.TargetID, q.CorrelationID}).check(); err != nil {
+	if err := (texts{q.Action, q.Area, q.ActorID, q.TargetID, q.CorrelationID, q.EmitterID}).check(); err != nil {
 		return registry.AuditRows{}, err
 	}
 	driving, narrowing := q.Filters()
@@ -48,7 +48,7 @@ func (r reader) ListAuditEvents(ctx context.Context, q registry.AuditQuery) (reg
 				found.Truncated = true
 				break
 			}
-			found.Examined = q.PositionOf(*e)
+			found.Examined, found.Count = q.PositionOf(*e), examined
 			if registry.MatchesAll(narrowing, e) {
 				found.Items = append(found.Items, shownEvent(*e))
 			}
@@ -64,6 +64,34 @@ func (r reader) GetNewestPosition(ctx context.Context) (int64, error) {
 			return e.Pos, nil
 		}
 		return 0, nil
+	})
+}
+
+// ListGroupsAfter implements registry.AuditReader.
+func (r reader) ListGroupsAfter(ctx context.Context, position int64, limit int) (registry.GroupsAfter, error) {
+	return read(ctx, r, func(own bool) (registry.GroupsAfter, error) {
+		found, looked := registry.GroupsAfter{Position: position}, 0
+		for _, row := range r.db.after(registry.AuditQuery{Ascending: true, Position: position}) {
+			e := row.seen(own)
+			if e == nil {
+				continue
+			}
+			if looked == limit {
+				break
+			}
+			looked++
+			if found.Position = e.Pos; !slices.Contains(found.Groups, e.GroupID) {
+				found.Groups = append(found.Groups, e.GroupID)
+			}
+		}
+		if e := newest(r.db.log.rows, own); looked == 0 && (e == nil || e.Pos < position) {
+			found.Position = 0
+			if e != nil {
+				found.Position = e.Pos
+			}
+		}
+		found.More = looked == limit
+		return found, nil
 	})
 }
 

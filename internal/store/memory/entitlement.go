@@ -20,6 +20,37 @@ func (r reader) ListEntitlements(ctx context.Context, tenant uuid.UUID) ([]regis
 	})
 }
 
+// ListTenantsOfProduct implements registry.EntitlementReader.
+func (r reader) ListTenantsOfProduct(
+	ctx context.Context, product string, tenants []uuid.UUID,
+) ([]uuid.UUID, error) {
+	if err := (texts{product}).check(); err != nil {
+		return nil, err
+	}
+	return read(ctx, r, func(own bool) ([]uuid.UUID, error) {
+		found := []uuid.UUID{}
+		for _, id := range tenants {
+			if t := r.db.tenants[id]; t != nil && t.has(product, own) && !slices.Contains(found, id) {
+				found = append(found, id)
+			}
+		}
+		return found, nil
+	})
+}
+
+// has reports whether the tenant has, or had, an entitlement to a product or a key bound to it.
+func (t *tenant) has(product string, own bool) bool {
+	for _, r := range t.sources(product) {
+		if r.seen(own) != nil {
+			return true
+		}
+	}
+	return slices.ContainsFunc(t.keys.rows, func(r *row[registry.APIKey]) bool {
+		k := r.seen(own)
+		return k != nil && k.Product == product
+	})
+}
+
 // InsertEntitlement implements registry.EntitlementWriter.
 func (t *tx) InsertEntitlement(ctx context.Context, e registry.Entitlement) error {
 	return t.write(ctx, func() error {

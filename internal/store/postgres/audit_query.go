@@ -25,7 +25,8 @@ func (r reader) ListAuditEvents(ctx context.Context, q registry.AuditQuery) (reg
 	if err != nil {
 		return registry.AuditRows{}, err
 	}
-	for _, row := range rows {
+	for i, row := range rows {
+		found.Count = max(i+1, row.number)
 		if row.hit {
 			found.Items = append(found.Items, row.value)
 		}
@@ -38,6 +39,7 @@ func (r reader) ListAuditEvents(ctx context.Context, q registry.AuditQuery) (reg
 var columns = map[registry.FilterOn]string{
 	registry.OnCorrelation: "a.correlation_id", registry.OnTarget: "a.target_id", registry.OnActor: "a.actor_id",
 	registry.OnAction: "a.action", registry.OnArea: "a.area", registry.OnCRUD: "a.crud",
+	registry.OnEmitter:     "a.emitter_id",
 	registry.OnCreatedFrom: "a.created", registry.OnCreatedBefore: "a.created",
 }
 
@@ -48,6 +50,10 @@ func (s *statement) all(filters []registry.AuditFilter) []string {
 	var list []string
 	for _, f := range filters {
 		switch {
+		case f.On == registry.OnOwn && f.Value == true:
+			list = append(list, "a.emitter_id IS NULL")
+		case f.On == registry.OnOwn:
+			list = append(list, "a.emitter_id IS NOT NULL")
 		case f.On != registry.OnFailure:
 			list = append(list, columns[f.On]+" "+cmp.Or(comparisons[f.On], "=")+" "+s.value(f.Value))
 		case f.Value == true:
@@ -104,6 +110,18 @@ func eventsQuery(q registry.AuditQuery) query {
 // GetNewestPosition implements registry.AuditReader.
 func (r reader) GetNewestPosition(ctx context.Context) (int64, error) {
 	return one(ctx, r, query{"newest position", `SELECT coalesce(max(pos), 0) FROM audit_log`, nil}, pgx.RowTo[int64])
+}
+
+// ListGroupsAfter implements registry.AuditReader.
+func (r reader) ListGroupsAfter(ctx context.Context, position int64, limit int) (registry.GroupsAfter, error) {
+	const sql = `
+		SELECT coalesce(max(a.pos), least($1, (SELECT coalesce(max(pos), 0) FROM audit_log))), coalesce(array_agg(DISTINCT a.group_id), '{}'), count(*) = $2
+		FROM (SELECT pos, group_id FROM audit_log WHERE pos > $1 ORDER BY pos LIMIT $2) AS a`
+	return one(ctx, r, query{"list groups after", sql, []any{position, limit}},
+		func(row pgx.CollectableRow) (found registry.GroupsAfter, err error) {
+			err = row.Scan(&found.Position, &found.Groups, &found.More)
+			return found, err
+		})
 }
 
 // GetChainHead implements registry.AuditReader.

@@ -54,6 +54,18 @@ func scanEntitlement(row pgx.CollectableRow) (registry.Entitlement, error) {
 	return r.value()
 }
 
+// ListTenantsOfProduct implements registry.EntitlementReader.
+func (r reader) ListTenantsOfProduct(
+	ctx context.Context, product string, tenants []uuid.UUID,
+) ([]uuid.UUID, error) {
+	const sql = `
+		SELECT t.id FROM tenants t
+		WHERE t.id = ANY($2) AND (
+			EXISTS (SELECT FROM entitlements e WHERE e.tenant_id = t.id AND e.product_key = $1)
+			OR EXISTS (SELECT FROM api_keys k WHERE k.tenant_id = t.id AND k.product_key = $1))`
+	return many(ctx, r, query{"list tenants of product", sql, []any{product, tenants}}, pgx.RowTo[uuid.UUID])
+}
+
 // ListEntitlements implements registry.EntitlementReader. The order of the ids is that of creation.
 func (r reader) ListEntitlements(ctx context.Context, tenant uuid.UUID) ([]registry.Entitlement, error) {
 	const sql = `SELECT` + entitlementColumns + `

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/hex"
+	"net/url"
 	"strings"
 
 	"github.com/google/uuid"
@@ -12,8 +13,8 @@ import (
 )
 
 // channel is where replicas notify each other of what they changed. A payload is a list of words, separated by blanks:
-// "flush" is everything; tenant:ID, key:ID, hash:HEX, product:KEY and slug:SLUG name one thing. A replica treats a word
-// that it does not know as "flush", so that words can be added. "beat NONCE" is a heartbeat, which means something to
+// "flush" is everything; tenant:ID, key:ID, hash:HEX, product:KEY, slug:SLUG and org:ID, percent-encoded, name one
+// thing. A replica treats a word that it does not know as "flush", so that words can be added. "beat NONCE" is a heartbeat, which means something to
 // the replica that sent it only.
 const channel = "tenant_registry"
 
@@ -59,6 +60,9 @@ func payloadOf(i registry.Invalidation) string {
 	for _, slug := range i.Slugs {
 		add("slug", slug)
 	}
+	for _, org := range i.Orgs {
+		add("org", url.QueryEscape(org))
+	}
 	if size > maxPayload {
 		return flushPayload
 	}
@@ -72,6 +76,7 @@ func parsePayload(payload string) registry.Invalidation {
 		kind, name, _ := strings.Cut(word, ":")
 		id, noID := uuid.Parse(name)
 		hash, noHash := hex.DecodeString(name)
+		org, noText := url.QueryUnescape(name)
 		switch {
 		case kind == "tenant" && noID == nil:
 			i.Tenants = append(i.Tenants, id)
@@ -83,6 +88,8 @@ func parsePayload(payload string) registry.Invalidation {
 			i.Products = append(i.Products, name)
 		case kind == "slug" && name != "":
 			i.Slugs = append(i.Slugs, name)
+		case kind == "org" && noText == nil && org != "":
+			i.Orgs = append(i.Orgs, org)
 		default:
 			return registry.Invalidation{All: true}
 		}

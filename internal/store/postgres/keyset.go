@@ -36,7 +36,7 @@ type keyset struct {
 }
 
 // query is one statement for the page. Each row says whether it matches the filters, and whether it is the last that
-// may be examined although there are more. Without filters every row matches. With filters the inner query walks the
+// may be examined although there are more, and which of those examined it is. Without filters every row matches. With filters the inner query walks the
 // index and numbers what it finds; the outer one stops it as soon as it has enough. If it never has, the last row
 // examined is returned too, so that it is known how far that was.
 func (k keyset) query(s *statement) query {
@@ -53,7 +53,7 @@ func (k keyset) query(s *statement) query {
 		sorted = " ORDER BY " + k.first + order + ", " + k.position + order
 	}
 	if len(k.filters) == 0 && (k.maxExamined == 0 || k.limit <= k.maxExamined) {
-		sql := `SELECT` + k.columns + `, true, false FROM ` + k.table + condition + sorted + ` LIMIT ` + s.value(
+		sql := `SELECT` + k.columns + `, true, false, 0 FROM ` + k.table + condition + sorted + ` LIMIT ` + s.value(
 			k.limit,
 		)
 		return query{k.op, sql, s.args}
@@ -61,7 +61,7 @@ func (k keyset) query(s *statement) query {
 	name := k.table[strings.LastIndexByte(k.table, ' ')+1:]
 	hit := "coalesce(" + strings.Join(append(k.filters, "true"), " AND ") + ", false)" // what is unset matches nothing
 	most := s.value(cmp.Or(k.maxExamined, math.MaxInt))
-	sql := `SELECT` + k.columns + `, ` + hit + `, ` + name + `.follows IS NOT NULL AND ` + name + `.n = ` + most + `
+	sql := `SELECT` + k.columns + `, ` + hit + `, ` + name + `.follows IS NOT NULL AND ` + name + `.n = ` + most + `, ` + name + `.n
 		FROM (
 			SELECT ` + name + `.*, row_number() OVER along AS n, lead(` + k.position + `) OVER along AS follows
 			FROM ` + k.table + condition + `
@@ -77,14 +77,15 @@ type examined[T any] struct {
 	value     T
 	hit       bool // it matches the filters
 	truncated bool // it is the last row that may be examined, and there are more
+	number    int  // it was the number-th that was examined; 0: all that were are rows
 }
 
 // examine runs a keyset's query. scan scans its columns, and into more what is selected after them.
 func examine[T any](
 	ctx context.Context, c caller, q query, scan func(row pgx.CollectableRow, more ...any) (T, error),
 ) ([]examined[T], error) {
-	return many(ctx, c, q, func(row pgx.CollectableRow) (e examined[T], err error) {
-		e.value, err = scan(row, &e.hit, &e.truncated)
+	return manyWide(ctx, c, q, func(row pgx.CollectableRow) (e examined[T], err error) {
+		e.value, err = scan(row, &e.hit, &e.truncated, &e.number)
 		return e, err
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
+	"github.com/breakpilot/tenant-registry/internal/testkit"
 )
 
 // warm gives the pool n connections, runs a statement on each, and returns the processes that serve them.
@@ -136,8 +137,7 @@ func TestDemotion(t *testing.T) {
 	warm(t, store.Pool(), conns, `SELECT 1`) // sessions that are read-only for as long as they live
 	admin.run(`SET default_transaction_read_only = off`)
 	admin.run(`ALTER DATABASE ` + admin.name() + ` RESET default_transaction_read_only`)
-	_, err = store.Ping(t.Context())
-	must(t, err)
+	untilWritable(t, store)
 	if n := failuresOf20(func() error { return appendOne(t.Context(), store) }); n > 1 {
 		t.Errorf("%d of 20 writes failed on a database that is writable", n)
 	}
@@ -172,11 +172,19 @@ func TestWritableAgain(t *testing.T) {
 			}
 			warm(t, store.Pool(), 4, `SELECT 1`)
 			admin.run(`ALTER DATABASE ` + admin.name() + ` RESET default_transaction_read_only`)
-			_, err := store.Ping(t.Context())
-			must(t, err)
+			untilWritable(t, store)
 			must(t, appendOne(t.Context(), store))
 		})
 	}
+}
+
+// untilWritable waits until Ping says that changes can be committed.
+func untilWritable(t *testing.T, store *postgres.Store) {
+	t.Helper()
+	testkit.Eventually(t, "Ping says that changes are possible", func() bool {
+		status, err := store.Ping(t.Context())
+		return err == nil && status.WritesUnavailable == ""
+	})
 }
 
 func failuresOf20(call func() error) (n int) {

@@ -25,6 +25,8 @@ type querier interface {
 // what the Store promises. op names the call in errors.
 type caller interface {
 	call(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error
+	// callWide is call for a read that may examine many rows: all of these together hold a third of the pool.
+	callWide(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error
 	// plannedEachTime is the mode for a statement whose plan must depend on its values.
 	plannedEachTime() pgx.QueryExecMode
 	// logUnreadable logs a row that cannot be read, and is left out.
@@ -53,8 +55,20 @@ func one[T any](ctx context.Context, c caller, q query, scan pgx.RowToFunc[T]) (
 
 // many reads all rows; none is an empty list.
 func many[T any](ctx context.Context, c caller, q query, scan pgx.RowToFunc[T]) ([]T, error) {
+	return collect(ctx, c.call, q, scan)
+}
+
+// manyWide is many for a read that may examine many rows.
+func manyWide[T any](ctx context.Context, c caller, q query, scan pgx.RowToFunc[T]) ([]T, error) {
+	return collect(ctx, c.callWide, q, scan)
+}
+
+func collect[T any](
+	ctx context.Context, call func(context.Context, string, func(context.Context, querier) error) error, q query,
+	scan pgx.RowToFunc[T],
+) ([]T, error) {
 	var got []T
-	err := c.call(ctx, q.op, func(ctx context.Context, on querier) (err error) {
+	err := call(ctx, q.op, func(ctx context.Context, on querier) (err error) {
 		rows, _ := on.Query(ctx, q.sql, q.args...)
 		got, err = pgx.CollectRows(rows, scan)
 		return err
@@ -85,6 +99,7 @@ type pool struct {
 	log                         *slog.Logger // of rows that cannot be read, and are left out
 
 	turns   *turns
+	wide    chan struct{} // of the reads that may examine many rows, those that have a connection
 	commits commits
 
 	readOnly, diskFull atomic.Bool  // what the server's last answer to a change was
@@ -96,6 +111,7 @@ func newPool(inner *pgxpool.Pool, cfg Config) *pool {
 		inner: inner, mode: inner.Config().ConnConfig.DefaultQueryExecMode, acquireTimeout: cfg.AcquireTimeout,
 		callTimeout: cfg.CallTimeout, lost: func() {}, log: cfg.Logger,
 		turns: newTurns(inner.Config().MaxConns, cfg.CallTimeout),
+		wide:  make(chan struct{}, max(1, inner.Config().MaxConns/3)),
 	}
 }
 
@@ -123,6 +139,18 @@ func (p *pool) call(ctx context.Context, op string, fn func(ctx context.Context,
 		return fn(ctx, conn)
 	})
 	return p.failure(op, err)
+}
+
+func (p *pool) callWide(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error {
+	waiting, cancel := context.WithTimeout(ctx, p.callTimeout)
+	defer cancel()
+	select {
+	case p.wide <- struct{}{}:
+		defer func() { <-p.wide }()
+		return p.call(ctx, op, fn)
+	case <-waiting.Done():
+		return fmt.Errorf("postgres: %s: %w: waited for other reads: %w", op, registry.ErrUnavailable, waiting.Err())
+	}
 }
 
 // begin starts a transaction on a connection that the caller must release.

@@ -94,6 +94,11 @@ func (t *tx) call(ctx context.Context, op string, fn func(ctx context.Context, o
 	return t.failure
 }
 
+// callWide implements caller. The transaction has its connection.
+func (t *tx) callWide(ctx context.Context, op string, fn func(ctx context.Context, on querier) error) error {
+	return t.call(ctx, op, fn)
+}
+
 func (t *tx) plannedEachTime() pgx.QueryExecMode { return t.pool.plannedEachTime() }
 
 func (t *tx) logUnreadable(ctx context.Context, table, key string, err error) {

@@ -65,7 +65,7 @@ func tailOfWriters(f *fixture) {
 	for i := range writers {
 		writing.Go(func() {
 			for j := range each {
-				_, err := service.RecordEvent(f.ctx, registry.Caller{}, audit.Event{
+				_, err := service.RecordEvent(f.ctx, registry.Caller{Access: registry.FullAccess}, audit.Event{
 					GroupID: groups[(i+j)%len(groups)], Action: "tail.write", CRUD: audit.Create, IsAnonymous: true,
 					ExternalID: fmt.Sprintf("%d/%d", i, j),
 				})

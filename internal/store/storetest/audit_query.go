@@ -18,6 +18,27 @@ func auditQueries(t *testing.T, s suite) {
 	s.test(t, "find what matches, in order, page by page", pagesOfEvents)
 	s.test(t, "begin after a position, whether it is there or not", pagesAfter)
 	s.test(t, "examine no more than the bound", boundedPages)
+	s.test(t, "name the groups of what is new", groupsAfter)
+}
+
+func groupsAfter(f *fixture) {
+	one, two := minimalTenant("one"), minimalTenant("two")
+	f.insert(one, two)
+	look := func(position int64, limit int) registry.GroupsAfter {
+		found, err := f.store.ListGroupsAfter(f.ctx, position, limit)
+		f.must(err)
+		found.Groups = sortedIDs(found.Groups)
+		return found
+	}
+	f.equal(look(0, 10), registry.GroupsAfter{})
+	f.equal(look(7, 10), registry.GroupsAfter{}) // as after a restore: the position goes back
+	f.append(minimalEvent(one.ID), minimalEvent(one.ID), minimalEvent(uuid.Nil), minimalEvent(two.ID))
+	groups := func(ids ...uuid.UUID) []uuid.UUID { return sortedIDs(ids) }
+	f.equal(look(0, 10), registry.GroupsAfter{Groups: groups(one.ID, two.ID, uuid.Nil), Position: 4})
+	f.equal(look(0, 2), registry.GroupsAfter{Groups: groups(one.ID), Position: 2, More: true})
+	f.equal(look(2, 2), registry.GroupsAfter{Groups: groups(uuid.Nil, two.ID), Position: 4, More: true})
+	f.equal(look(4, 2), registry.GroupsAfter{Position: 4})
+	f.equal(look(9, 2), registry.GroupsAfter{Position: 4})
 }
 
 func pagesOfEvents(f *fixture) {
@@ -101,7 +122,7 @@ func rowsOf(all []audit.Event, q registry.AuditQuery) registry.AuditRows {
 			return rows
 		}
 		rows.Items = append(rows.Items, selected([]audit.Event{e}, q)...)
-		rows.Examined = q.PositionOf(e)
+		rows.Examined, rows.Count = q.PositionOf(e), i+1
 	}
 	return rows
 }
@@ -148,6 +169,7 @@ func variedLog(f *fixture) ([]audit.Event, []*uuid.UUID) {
 		e.Target.ID = []string{"u-1", "", "thing"}[i%3]
 		e.CorrelationID = []string{"", "c-1", "c-2", "C-1", "c-1"}[i%5]
 		e.IsFailure = i%8 == 3 || i%9 == 1
+		e.EmitterID = []string{"svc-1", "", "svc-2", ""}[i%4]
 		e.CRUD = []audit.CRUD{audit.Create, audit.Read, audit.Update, audit.Delete, audit.Read}[i%5]
 		e.Created = noon.Add(time.Duration(i*7%48) * time.Microsecond)
 		all = append(all, f.append(e)...)
@@ -185,6 +207,11 @@ func filters(all []audit.Event) map[string]registry.AuditQuery {
 		"unknown": {ActorID: "nothing"},
 		"later":   {Position: 5, Area: "area"},
 
+		"emitter":                  {EmitterID: "svc-1"},
+		"emitter of an actor":      {EmitterID: "svc-2", ActorID: "u-1"},
+		"own":                      {Own: new(true)},
+		"reported":                 {Own: new(false)},
+		"own of an emitter":        {Own: new(true), EmitterID: "svc-1"},
 		"crud":                     {CRUD: audit.Read},
 		"crud of an actor":         {CRUD: audit.Update, ActorID: "u-1"},
 		"created from":             {CreatedFrom: noon.Add(20 * time.Microsecond)},
@@ -223,6 +250,8 @@ func selected(all []audit.Event, q registry.AuditQuery) []audit.Event {
 		case q.CorrelationID != "" && e.CorrelationID != q.CorrelationID:
 		case q.IsFailure != nil && e.IsFailure != *q.IsFailure:
 		case q.CRUD != "" && e.CRUD != q.CRUD:
+		case q.EmitterID != "" && e.EmitterID != q.EmitterID:
+		case q.Own != nil && (e.EmitterID == "") != *q.Own:
 		case !q.CreatedFrom.IsZero() && e.Created.Before(q.CreatedFrom):
 		case !q.CreatedBefore.IsZero() && !e.Created.Before(q.CreatedBefore):
 		default:

@@ -79,3 +79,11 @@ func lookupTenant(ctx context.Context, r registry.Reader, slug string) (registry
 	}
 	return registry.GetTenantBySlug(ctx, r, slug)
 }
+
+// lookupOrg asks for the tenant of an organisation as the registry does: a store with a cache answers from the cache.
+func lookupOrg(ctx context.Context, r registry.Reader, org string) (registry.Tenant, error) {
+	if lookup, cached := r.(registry.Lookup); cached {
+		return lookup.TenantByKeycloakOrg(ctx, org, registry.ReadOptions{})
+	}
+	return r.GetTenantByKeycloakOrg(ctx, org)
+}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -11,6 +12,7 @@ import (
 func entitlements(t *testing.T, s suite) {
 	s.test(t, "come back as they went in", entitlementsComeBack)
 	s.test(t, "are ordered by product and creation", orderOfEntitlements)
+	s.test(t, "and keys name the tenants of a product", tenantsOfProduct)
 	s.test(t, "have one trial for a tenant and product", oneTrial)
 	s.test(t, "need their parents", orphanEntitlements)
 	s.test(t, "that break a check", spoiltEntitlements)
@@ -39,6 +41,32 @@ func orderOfEntitlements(f *fixture) {
 	got, err := f.store.ListEntitlements(f.ctx, tenant.ID)
 	f.must(err)
 	f.equal(got, want)
+}
+
+func tenantsOfProduct(f *fixture) {
+	entitled, ended, bound := minimalTenant("entitled"), minimalTenant("ended"), minimalTenant("bound")
+	elsewhere, nothing := minimalTenant("elsewhere"), minimalTenant("nothing")
+	f.insert(entitled, ended, bound, elsewhere, nothing, minimalProduct("product"), minimalProduct("other"))
+	past, key := minimalEntitlement(ended.ID, "product"), minimalKey(bound.ID)
+	past.RevokedAt, key.Product = &past.StartsAt, "product"
+	f.insert(minimalEntitlement(entitled.ID, "product"), past, key, minimalEntitlement(elsewhere.ID, "other"))
+	f.insert(minimalKey(nothing.ID))
+	all := []uuid.UUID{entitled.ID, ended.ID, bound.ID, elsewhere.ID, nothing.ID, newID(), uuid.Nil}
+	got, err := f.store.ListTenantsOfProduct(f.ctx, "product", all)
+	f.must(err)
+	f.equal(sortedIDs(got), sortedIDs([]uuid.UUID{entitled.ID, ended.ID, bound.ID}))
+	for _, of := range []struct {
+		product string
+		tenants []uuid.UUID
+	}{{"product", nil}, {"product", []uuid.UUID{nothing.ID}}, {"unknown", all}} {
+		got, err := f.store.ListTenantsOfProduct(f.ctx, of.product, of.tenants)
+		f.must(err)
+		f.equal(got, []uuid.UUID{})
+	}
+}
+
+func sortedIDs(ids []uuid.UUID) []uuid.UUID {
+	return slices.SortedFunc(slices.Values(ids), func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 }
 
 func orphanEntitlements(f *fixture) {

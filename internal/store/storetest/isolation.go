@@ -60,7 +60,7 @@ func nothingBeforeCommit(f *fixture) {
 			if _, err := lookupTenant(f.ctx, r, "slug"); !errors.Is(err, registry.ErrNotFound) {
 				f.Errorf("%s finds a slug that is not committed: %v", name, err)
 			}
-			if _, err := r.GetTenantByKeycloakOrg(f.ctx, tenant.KeycloakOrgID); !errors.Is(err, registry.ErrNotFound) {
+			if _, err := lookupOrg(f.ctx, r, tenant.KeycloakOrgID); !errors.Is(err, registry.ErrNotFound) {
 				f.Errorf("%s finds an organisation that is not committed: %v", name, err)
 			}
 		}

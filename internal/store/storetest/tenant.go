@@ -31,7 +31,7 @@ func tenantsComeBack(f *fixture) {
 		f.must(err)
 		f.equal(got, want)
 	}
-	got, err := f.store.GetTenantByKeycloakOrg(f.ctx, full.KeycloakOrgID)
+	got, err := lookupOrg(f.ctx, f.store, full.KeycloakOrgID)
 	f.must(err)
 	f.equal(got, stored(full))
 	many, err := f.store.GetTenantsBySlug(f.ctx, []string{"full", "missing", "minimal", "full"})
@@ -51,9 +51,7 @@ func missingTenants(f *fixture) {
 	for _, slug := range []string{"missing", "", "Some", "some ", "some%"} {
 		_, err = lookupTenant(f.ctx, f.store, slug)
 		f.want(err, registry.ErrNotFound)
-		_, err = f.store.GetTenantByKeycloakOrg(
-			f.ctx, slug,
-		) // no tenant has the empty one, although there is one without
+		_, err = lookupOrg(f.ctx, f.store, slug) // no tenant has the empty one, although there is one without
 		f.want(err, registry.ErrNotFound)
 	}
 }
@@ -121,7 +119,7 @@ func updateTenant(f *fixture) {
 	f.equal(got, bystander)
 	_, err = lookupTenant(f.ctx, f.store, "after")
 	f.want(err, registry.ErrNotFound)
-	_, err = f.store.GetTenantByKeycloakOrg(f.ctx, "another-org")
+	_, err = lookupOrg(f.ctx, f.store, "another-org")
 	f.want(err, registry.ErrNotFound)
 	f.want(
 		f.tx(func(tx registry.Tx) error { return tx.UpdateTenant(f.ctx, minimalTenant("missing")) }),

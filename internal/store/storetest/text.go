@@ -137,7 +137,7 @@ func findsNo(f *fixture) {
 	f.insert(tenant, key, minimalProduct("product"), minimalEntitlement(tenant.ID, "product"), minimalEvent(tenant.ID))
 	for name, ask := range map[string]func() (any, error){
 		"TenantBySlug": func() (any, error) { return lookupTenant(f.ctx, f.store, "tenant\x00") },
-		"TenantByOrg":  func() (any, error) { return f.store.GetTenantByKeycloakOrg(f.ctx, "org\x00") },
+		"TenantByOrg":  func() (any, error) { return lookupOrg(f.ctx, f.store, "org\x00") },
 		"Product":      func() (any, error) { return f.store.GetProduct(f.ctx, "product\x00") },
 		"KeyFacts": func() (any, error) {
 			return lookupKey(f.ctx, f.store, registry.KeyLookup{Hash: key.Hash, Product: "product\x00"})

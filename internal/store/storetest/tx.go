@@ -156,7 +156,7 @@ func rollbackOfInserts(f *fixture) {
 	f.equal(snapshot(f, f.store, tenant.ID, "product"), none)
 	_, err := lookupTenant(f.ctx, f.store, "slug")
 	f.want(err, registry.ErrNotFound)
-	_, err = f.store.GetTenantByKeycloakOrg(f.ctx, tenant.KeycloakOrgID)
+	_, err = lookupOrg(f.ctx, f.store, tenant.KeycloakOrgID)
 	f.want(err, registry.ErrNotFound)
 	for _, row := range append(rows, more...) {
 		f.want(readBack(f, row), registry.ErrNotFound)

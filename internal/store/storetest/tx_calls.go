@@ -60,6 +60,7 @@ func everyRead(ctx context.Context, r registry.Reader) map[string]error {
 		"ListProducts":               only(r.ListProducts(ctx)),
 		"ListPendingCatalogRequests": only(r.ListPendingCatalogRequests(ctx, id)),
 		"ListEntitlements":           only(r.ListEntitlements(ctx, id)),
+		"ListTenantsOfProduct":       only(r.ListTenantsOfProduct(ctx, "product", []uuid.UUID{id})),
 		"GetAPIKey":                  only(r.GetAPIKey(ctx, id)),
 		"ListAPIKeys": only(
 			r.ListAPIKeys(ctx, registry.APIKeyQuery{TenantID: id, PageRequest: firstPage(9)}),
@@ -71,6 +72,7 @@ func everyRead(ctx context.Context, r registry.Reader) map[string]error {
 		"GetAuditEvent":        only(r.GetAuditEvent(ctx, id)),
 		"ListAuditEvents":      only(r.ListAuditEvents(ctx, registry.AuditQuery{PageRequest: firstPage(9)})),
 		"GetNewestPosition":    only(r.GetNewestPosition(ctx)),
+		"ListGroupsAfter":      only(r.ListGroupsAfter(ctx, 0, 10)),
 		"GetChainHead":         only(r.GetChainHead(ctx, id)),
 	}
 }

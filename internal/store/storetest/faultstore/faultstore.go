@@ -3,7 +3,7 @@
 // Calls have the names of the Store's methods: "GetTenant", "ListAuditEvents", "Ping". Within a transaction they are
 // those of the Tx after "Tx.": "Tx.GetTenant", "Tx.InsertAuditEvents". A transaction itself is "Tx" before it begins,
 // "Rerun" between its two runs, and "Commit" after it was committed. A store that is a registry.Lookup has the calls
-// "KeyFacts" and "TenantBySlug" too.
+// "KeyFacts", "TenantBySlug" and "TenantByKeycloakOrg" too.
 package faultstore
 
 import (
@@ -158,4 +158,12 @@ func (s *lookupStore) TenantBySlug(ctx context.Context, slug string, o registry.
 	return call(
 		ctx, s.h, "TenantBySlug", func() (registry.Tenant, error) { return s.lookup.TenantBySlug(ctx, slug, o) },
 	)
+}
+
+func (s *lookupStore) TenantByKeycloakOrg(
+	ctx context.Context, org string, o registry.ReadOptions,
+) (registry.Tenant, error) {
+	return call(ctx, s.h, "TenantByKeycloakOrg", func() (registry.Tenant, error) {
+		return s.lookup.TenantByKeycloakOrg(ctx, org, o)
+	})
 }

@@ -76,9 +76,10 @@ func TestLookup(t *testing.T) {
 	calls.err = errFault
 	_, ofKey := lookup.KeyFacts(t.Context(), registry.KeyLookup{}, registry.ReadOptions{})
 	_, ofSlug := lookup.TenantBySlug(t.Context(), "slug", registry.ReadOptions{})
-	if !errors.Is(ofKey, errFault) || !errors.Is(ofSlug, errFault) ||
-		!slices.Equal(calls.called(), []string{"KeyFacts", "TenantBySlug"}) {
-		t.Errorf("%v, %v, called %v", ofKey, ofSlug, calls.called())
+	_, ofOrg := lookup.TenantByKeycloakOrg(t.Context(), "org", registry.ReadOptions{})
+	if !errors.Is(ofKey, errFault) || !errors.Is(ofSlug, errFault) || !errors.Is(ofOrg, errFault) ||
+		!slices.Equal(calls.called(), []string{"KeyFacts", "TenantBySlug", "TenantByKeycloakOrg"}) {
+		t.Errorf("%v, %v, %v, called %v", ofKey, ofSlug, ofOrg, calls.called())
 	}
 }
 

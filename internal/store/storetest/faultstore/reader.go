@@ -93,10 +93,24 @@ func (r reader) GetAuditEvent(ctx context.Context, id uuid.UUID) (audit.Event, e
 	return read(ctx, r, "GetAuditEvent", func() (audit.Event, error) { return r.inner.GetAuditEvent(ctx, id) })
 }
 
+func (r reader) ListTenantsOfProduct(
+	ctx context.Context, product string, tenants []uuid.UUID,
+) ([]uuid.UUID, error) {
+	return read(ctx, r, "ListTenantsOfProduct", func() ([]uuid.UUID, error) {
+		return r.inner.ListTenantsOfProduct(ctx, product, tenants)
+	})
+}
+
 func (r reader) ListAuditEvents(ctx context.Context, q registry.AuditQuery) (registry.AuditRows, error) {
 	return read(
 		ctx, r, "ListAuditEvents", func() (registry.AuditRows, error) { return r.inner.ListAuditEvents(ctx, q) },
 	)
+}
+
+func (r reader) ListGroupsAfter(ctx context.Context, position int64, limit int) (registry.GroupsAfter, error) {
+	return read(ctx, r, "ListGroupsAfter", func() (registry.GroupsAfter, error) {
+		return r.inner.ListGroupsAfter(ctx, position, limit)
+	})
 }
 
 func (r reader) GetNewestPosition(ctx context.Context) (int64, error) {

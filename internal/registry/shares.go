@@ -1,0 +1,150 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/breakpilot/tenant-registry/internal/share"
+)
+
+// ShareCaps are the caps of everything that the callers of one replica share. A cap of 0 is none.
+type ShareCaps struct {
+	Appends     share.Caps // requests that append events, from before their body is read until they are answered
+	AppendBytes share.Caps // bytes of the bodies of these requests
+	Events      share.Caps // reported events a second
+	Exports     share.Caps // exports that are being read
+	LongPolls   share.Caps // requests that wait for events
+	AuditPages  share.Caps // pages of the audit log that are being read
+	AuditRows   share.Caps // events examined for such pages, in ten seconds
+	Changes     share.Caps // changes that run or wait for their tenant's turn
+	KeyChanges  share.Caps // creations and rotations of API keys in a day
+}
+
+// DefaultShareCaps are the caps unless Options say otherwise.
+func DefaultShareCaps() ShareCaps {
+	return ShareCaps{
+		Appends:     share.Caps{Caller: 64, Total: 512},
+		AppendBytes: share.Caps{Caller: 6 << 20, Total: 24 << 20},
+		Events:      share.Caps{Caller: 5000, Total: 20_000},
+		Exports:     share.Caps{Caller: 2, Tenant: 4, Total: 8},
+		LongPolls:   share.Caps{Caller: 5, Tenant: 50, Total: 1000},
+		AuditPages:  share.Caps{Caller: 8, Tenant: 16, Total: 64},
+		AuditRows:   share.Caps{Caller: 100_000, Tenant: 200_000},
+		Changes:     share.Caps{Caller: 256, Tenant: 32, Total: 512},
+		KeyChanges:  share.Caps{Tenant: 10_000},
+	}
+}
+
+const (
+	auditRowsPeriod  = 10 * time.Second
+	keyChangesPeriod = 24 * time.Hour
+)
+
+// shares are the shared resources of one replica, each with its caps. The turns are those of changes.
+type shares struct {
+	appends, appendBytes, events, exports, longPolls, auditPages, auditRows, changes, keyChanges *share.Share
+	turns                                                                                        share.Turns
+}
+
+func newShares(c ShareCaps) *shares {
+	return &shares{
+		appends: share.New("appends", c.Appends), appendBytes: share.New("append_bytes", c.AppendBytes),
+		events:  share.NewRate("events", c.Events, time.Second),
+		exports: share.New("exports", c.Exports), longPolls: share.New("long_polls", c.LongPolls),
+		auditPages: share.New("audit_pages", c.AuditPages),
+		auditRows:  share.NewRate("audit_rows", c.AuditRows, auditRowsPeriod),
+		changes:    share.New("changes", c.Changes),
+		keyChanges: share.NewRate("key_changes", c.KeyChanges, keyChangesPeriod),
+	}
+}
+
+// Shares lists everything that callers share here, for metrics.
+func (s *Service) Shares() []*share.Share {
+	of := s.shares
+	return []*share.Share{
+		of.appends, of.appendBytes, of.events, of.exports, of.longPolls, of.auditPages, of.auditRows, of.changes,
+		of.keyChanges,
+	}
+}
+
+// holder is the caller as it takes of a share. Its tenant is the one that it belongs to: what an operator or a service
+// takes is counted for no tenant.
+func (c Caller) holder() share.Holder {
+	h := share.Holder{Caller: c.Actor.ID}
+	if c.Access.Tenant != uuid.Nil {
+		h.Tenant = c.Access.Tenant.String()
+	}
+	return h
+}
+
+// holderFor is holder for a change of a tenant: what the portal does there is counted for that tenant, so that none
+// takes the portal's whole share. Operators are counted for none.
+func (c Caller) holderFor(tenant uuid.UUID) share.Holder {
+	h := c.holder()
+	if tenant != uuid.Nil && !c.Access.Operator {
+		h.Tenant = tenant.String()
+	}
+	return h
+}
+
+// takeTurn waits for a tenant's turn: its changes run one after the other here, since each waits for the tenant's row
+// anyway, so that no tenant's changes take the connections of the others'. The nil UUID has no turns. done must be
+// called at the end of the change.
+func (s *Service) takeTurn(ctx context.Context, by Caller, tenant uuid.UUID) (done func(), err error) {
+	release, err := s.shares.changes.Take(by.holderFor(tenant), 1)
+	if err != nil {
+		return nil, err
+	}
+	name := ""
+	if tenant != uuid.Nil {
+		name = tenant.String()
+	}
+	waiting, cancel := context.WithTimeout(ctx, s.callTimeout)
+	defer cancel()
+	end, err := s.shares.turns.Wait(waiting, name)
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("%w: waited for other changes of the tenant: %w", ErrUnavailable, err)
+	}
+	return func() {
+		end()
+		release()
+	}, nil
+}
+
+// BeginAppend takes the share of a request that appends events, before its body is read; length is the body's, in
+// bytes. done must be called when the request is answered.
+func (s *Service) BeginAppend(by Caller, length int64) (done func(), err error) {
+	one, err := s.shares.appends.Take(by.holder(), 1)
+	if err != nil {
+		return nil, err
+	}
+	bytes, err := s.shares.appendBytes.Take(by.holder(), length)
+	if err != nil {
+		one()
+		return nil, err
+	}
+	return func() {
+		bytes()
+		one()
+	}, nil
+}
+
+// takeAuditRead takes a share for a read of the log: a page's, or a long poll's. What is examined is charged
+// afterwards: a caller that is over its share of that is refused until it has returned.
+func (s *Service) takeAuditRead(by Caller, of *share.Share) (done func(), err error) {
+	if _, err := s.shares.auditRows.Take(by.holder(), 1); err != nil {
+		return nil, err
+	}
+	return of.Take(by.holder(), 1)
+}
+
+// takeKeyChange counts a creation or a rotation of a key against its tenant's limit for a day, also an operator's: each
+// leaves rows that no one can remove.
+func (s *Service) takeKeyChange(tenant uuid.UUID) error {
+	_, err := s.shares.keyChanges.Take(share.Holder{Tenant: tenant.String()}, 1)
+	return err
+}
