@@ -52,7 +52,8 @@ var mayImport = map[string][]string{
 	"cmd/migrate": {"internal/config", "internal/dsn", "internal/migrate", "migrations"},
 	"cmd/server": {
 		"internal/audit", "internal/auth", "internal/config", "internal/dsn", "internal/registry", "internal/server",
-		"internal/share", "internal/store/cache", "internal/store/memory", "internal/store/postgres", "internal/telemetry", "migrations",
+		"internal/share", "internal/store/cache", "internal/store/memory", "internal/store/postgres",
+		"internal/telemetry", "migrations",
 	},
 	"cmd/bench": {
 		"internal/apikey", "internal/audit", "internal/auth", "internal/auth/authtest", "internal/migrate",
@@ -93,6 +94,7 @@ var onlyIn = map[string][]string{
 	"github.com/yuin/goldmark":    {"internal/docs"},
 	"go.opentelemetry.io":         {"internal/telemetry"},
 	"golang.org/x/mod/sumdb/note": {"internal/audit", "internal/registry", "cmd/server"},
+	"golang.org/x/text":           {"internal/registry"},
 	"golang.org/x/time/rate":      {"internal/server/web"},
 	"net/http": {
 		"internal/auth", "internal/server", "internal/server/web", "internal/telemetry", "cmd/server", "cmd/bench",

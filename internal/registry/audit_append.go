@@ -116,9 +116,9 @@ func (s *Service) record(
 	return Result[[]audit.Event]{Value: r.written, Replayed: r.replayed}, nil
 }
 
-// checkGroups refuses events whose log the caller may not report to: the platform's, but for operators, and, of a caller
-// bound to a product, that of a tenant which never had anything of it. Such a tenant is answered as one that does not
-// exist.
+// checkGroups refuses events for a log that the caller may not report to: the platform's, unless it is an operator,
+// and, of a caller bound to a product, that of a tenant which never had anything of it. Such a tenant is answered as
+// one that does not exist.
 func (s *Service) checkGroups(
 	ctx context.Context, by Caller, events []audit.Event, pointer func(int) string,
 ) error {

@@ -146,7 +146,9 @@ func (s *Service) beginExport(ctx context.Context, by Caller, r ExportRequest) (
 	if err != nil {
 		return nil, err
 	}
-	x := &Export{GroupID: groupOf(r.GroupID), First: max(r.From, r.Cursor+1), Last: head.Seq, next: firstExportPage, s: s}
+	x := &Export{
+		GroupID: groupOf(r.GroupID), First: max(r.From, r.Cursor+1), Last: head.Seq, next: firstExportPage, s: s,
+	}
 	switch {
 	case x.First > head.Seq+1 && r.Cursor > 0:
 		return nil, invalidParameter("cursor", violation.OwnExportCursor)

@@ -118,7 +118,8 @@ func TestChanges_areInOwnAreas(t *testing.T) {
 func TestRecordEvent_componentsThatLookOwn(t *testing.T) {
 	t.Parallel()
 	for _, component := range []string{
-		"tenant-registry", "Tenant Registry", "TENANT_REGISTRY", " tenant-registry", "tenant–registry", "tenantregistry",
+		"tenant-registry", "Tenant Registry", "TENANT_REGISTRY", " tenant-registry", "tenant–registry",
+		"tenantregistry",
 		"tenant-reg\u0456stry", "t\u0435nant-registry", "tenant-registr\u0443", "tenant-reg1stry", "tenant-reglstry",
 		"\uff54enant-registry", "tenant-registr\u00fd", "tenant-regi\u017ftry", "\U0001d42d\U0001d41enant-registry",
 		"tena\u0578t-re\u0261istry",

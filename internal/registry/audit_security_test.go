@@ -129,7 +129,8 @@ func TestSecurityLog_oneRefusalPerSecond(t *testing.T) {
 	f.sleep(time.Second)
 	l.AuthenticationFailed(anonymous, "the token has expired")
 	got := recorded()
-	if want := "[token.refuse  function.deny  token.refuse  token.refuse  function.deny ]"; fmt.Sprint(actions(got)) != want {
+	want := "[token.refuse  function.deny  token.refuse  token.refuse  function.deny ]"
+	if fmt.Sprint(actions(got)) != want {
 		t.Fatalf("there is %v, want %v", actions(got), want)
 	}
 	if e := got[0]; !e.IsAnonymous || !e.IsFailure || e.Actor.ID != "" || e.Fields["suppressed"] != "" ||

@@ -123,7 +123,7 @@ func (s *Service) own(e audit.Event, by Caller, now time.Time) audit.Event {
 		e.Actor = by.Actor
 	}
 	e.SourceIP, e.CorrelationID = by.SourceIP, by.RequestID
-	if by.Access.Operator && e.GroupID != uuid.Nil { // a tenant is told that it was an operator, and the id to ask about
+	if by.Access.Operator && e.GroupID != uuid.Nil { // the tenant is told the id, to ask about
 		e.Actor.Name, e.SourceIP = operatorName, ""
 	}
 	e.Fields = by.withOnBehalfOf(e.Fields)

@@ -54,8 +54,8 @@ func (tx *recordingTx) InsertAuditEvents(context.Context, []audit.Event) error {
 // Every write of a Tx is listed here with what it invalidates, so that one that is added later is not forgotten.
 func TestInvalidation_ofEveryWrite(t *testing.T) {
 	t.Parallel()
-	tenant, key :=
-		Tenant{ID: uuid.New(), Slug: "slug", KeycloakOrgID: "org"}, APIKey{ID: uuid.New(), Hash: apikey.Hash{2}, PreviousHash: apikey.Hash{1}}
+	tenant := Tenant{ID: uuid.New(), Slug: "slug", KeycloakOrgID: "org"}
+	key := APIKey{ID: uuid.New(), Hash: apikey.Hash{2}, PreviousHash: apikey.Hash{1}}
 	fresh := APIKey{ID: key.ID, Hash: key.Hash}
 	ofKey := Invalidation{Keys: []uuid.UUID{key.ID}, Hashes: []apikey.Hash{key.Hash, key.PreviousHash}}
 	ofFresh := Invalidation{Keys: []uuid.UUID{key.ID}, Hashes: []apikey.Hash{key.Hash}}
@@ -196,7 +196,7 @@ func TestChange_publishesBeforeTheAuditLock(t *testing.T) {
 		"nothing":                        {nil, nil, nil, nil},
 	} {
 		store := &rerunStore{times: 2}
-		_, err := change(t.Context(), New(store, Options{}), Caller{}, uuid.Nil, func(tx Tx, _ time.Time) (*outcome[int], error) {
+		_, err := changeAny(t, store, func(tx Tx, _ time.Time) (*outcome[int], error) {
 			for _, write := range c.writes {
 				if err := write(tx); err != nil {
 					return nil, err
@@ -227,14 +227,14 @@ func TestChange_failsWithoutTheAuditLock(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("refused")
 	store := &rerunStore{times: 1}
-	_, err := change(t.Context(), New(store, Options{}), Caller{}, uuid.Nil, func(tx Tx, _ time.Time) (*outcome[int], error) {
+	_, err := changeAny(t, store, func(tx Tx, _ time.Time) (*outcome[int], error) {
 		return nil, errors.Join(tx.UpdateTenant(t.Context(), Tenant{}), refused)
 	})
 	if calls := store.runs[0].calls; !errors.Is(err, refused) || !slices.Equal(calls, []string{"write"}) {
 		t.Errorf("a refusal: %v, %v", err, calls)
 	}
 	store = &rerunStore{times: 1}
-	_, err = change(t.Context(), New(store, Options{}), Caller{}, uuid.Nil, func(tx Tx, _ time.Time) (*outcome[int], error) {
+	_, err = changeAny(t, store, func(tx Tx, _ time.Time) (*outcome[int], error) {
 		err := tx.UpdateTenant(t.Context(), Tenant{ID: uuid.New()})
 		store.runs[0].err = ErrUnavailable
 		return &outcome[int]{events: []audit.Event{{Action: "a.b"}}}, err
@@ -243,4 +243,10 @@ func TestChange_failsWithoutTheAuditLock(t *testing.T) {
 		!slices.Equal(calls, []string{"write", "publish"}) {
 		t.Errorf("an invalidation that is not published: %v, %v", err, calls)
 	}
+}
+
+// changeAny is a change of no tenant.
+func changeAny(t *testing.T, store Store, fn func(Tx, time.Time) (*outcome[int], error)) (Result[int], error) {
+	t.Helper()
+	return change(t.Context(), New(store, Options{}), Caller{}, uuid.Nil, fn)
 }

@@ -67,10 +67,9 @@ type Tx interface {
 	AuditWriter
 }
 
-// Lookup answers the questions that are asked on every request: those of portals and products, and whose tenant a user's
-// organisation is. What is reached from an answer
-// through maps, slices and pointers may be shared with other callers: it is for reading only. A wait for the store is
-// bounded, also if the context has no deadline.
+// Lookup answers the questions that are asked on every request: those of portals and products, and whose tenant a
+// user's organisation is. What is reached from an answer through maps, slices and pointers may be shared with other
+// callers: it is for reading only. A wait for the store is bounded, also if the context has no deadline.
 type Lookup interface {
 	// KeyFacts is GetKeyFacts for one look-up; ErrNotFound if there is no such key.
 	KeyFacts(ctx context.Context, l KeyLookup, o ReadOptions) (KeyFacts, error)

@@ -37,7 +37,8 @@ func TestCreateTenant_storesAndRecords(t *testing.T) {
 	e := f.last()
 	if e.Action != "tenant.create" || e.CRUD != audit.Create || e.GroupID != made.ID || e.GroupName != "Acme" ||
 		!reflect.DeepEqual(e.Target, audit.Party{ID: made.ID.String(), Name: "acme", Type: "tenant"}) ||
-		!reflect.DeepEqual(e.Actor, audit.Party{ID: "op-1", Name: "operator", Type: "operator"}) || e.SourceIP != "" || e.CorrelationID != "req-1" ||
+		!reflect.DeepEqual(e.Actor, audit.Party{ID: "op-1", Name: "operator", Type: "operator"}) ||
+		e.SourceIP != "" || e.CorrelationID != "req-1" ||
 		e.Component != "tenant-registry" || e.Version != "v1.2.3" || e.Created != noon || e.Received != noon ||
 		e.EmitterID != "" {
 		t.Errorf("event %+v", e)

@@ -206,10 +206,11 @@ func withoutID(got *reply, id string) string {
 	return fmt.Sprintf("%d %v %s", got.status, header, bytes.ReplaceAll(got.body, []byte(id), []byte("ID")))
 }
 
-// checkEvents asserts that the request left one event by this principal if it changed something, and else none.
+// checkEvents asserts that the request left one event by this principal if it changed something, and else none. Those
+// of an unknown caller have no id of its own choice, by which to find them: the mutation catalogue holds them.
 func (it *isolationTest) checkEvents(what, id string, p auth.Principal, changed bool) {
 	it.server.t.Helper()
-	if !it.changes {
+	if !it.changes || it.anyone {
 		return
 	}
 	query := registry.AuditQuery{CorrelationID: id, PageRequest: registry.PageRequest{Limit: 10}}
@@ -220,9 +221,6 @@ func (it *isolationTest) checkEvents(what, id string, p auth.Principal, changed 
 	want := 0
 	if changed {
 		want = 1
-	}
-	if it.anyone {
-		p.ID = ""
 	}
 	if len(found.Items) != want {
 		it.server.t.Fatalf("%s: %d events, want %d", what, len(found.Items), want)

@@ -28,7 +28,10 @@ func TestDevIdentity_hasItsAccess(t *testing.T) {
 		mine, other := api.tenant("globex"), api.tenant("initech")
 		verify := jsonRequest("/v1/internal/api-keys/verify", object{"key": unknownKey, "product": "widgets"})
 		elsewhere := jsonRequest("/v1/internal/api-keys/verify", object{"key": unknownKey, "product": "gadgets"})
-		report := jsonRequest("/v1/audit", object{"action": "a.b", "crud": "c", "is_anonymous": true})
+		api.grant(mine.ID, "widgets")
+		report := jsonRequest("/v1/audit", object{
+			"action": "a.b", "crud": "c", "is_anonymous": true, "group": object{"id": mine.ID},
+		})
 		log, own, foreign :=
 			fetch("/v1/audit"), fetch(join("/v1/tenants", mine.ID)), fetch(join("/v1/tenants", other.ID))
 		for identity, want := range map[string]map[int][]request{

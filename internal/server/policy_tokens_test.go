@@ -49,7 +49,9 @@ func TestTokens_haveTheAccessOfTheirRoles(t *testing.T) {
 		mine, other := api.own("acme", organization), api.tenant("other")
 		api.grant(other.ID, "widgets")
 		verify := jsonRequest("/v1/internal/api-keys/verify", object{"key": unknownKey, "product": "widgets"})
-		report := jsonRequest("/v1/audit", object{"action": "a.b", "crud": "c", "is_anonymous": true})
+		report := jsonRequest("/v1/audit", object{
+			"action": "a.b", "crud": "c", "is_anonymous": true, "group": object{"id": other.ID},
+		})
 		log := "/v1/audit?tenant_id="
 		for name, tc := range map[string]struct {
 			claims map[string]any

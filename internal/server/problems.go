@@ -95,8 +95,8 @@ func Problems() map[string]int {
 	return statuses
 }
 
-// shareProblem is 429 if the caller, or its tenant, has all that it may have of a share, and 503 if all callers together
-// have.
+// shareProblem is 429 if the caller, or its tenant, has all that it may have of a share, and 503 if all callers
+// together have.
 func shareProblem(r *share.Refusal) *web.Problem {
 	p := web.NewProblem(web.CodeTooManyRequests, fmt.Sprintf("Share %s: the %s has all it may have.", r.Share, r.Level))
 	if r.Level == share.All {

@@ -28,8 +28,8 @@ type route struct {
 // name is the method and the path as OpenAPI writes it.
 func (rt route) name() string { return rt.Method + " " + strings.TrimSuffix(rt.Path, "{$}") }
 
-// exempt reports whether the rate limit does not count a caller's requests: those of a service, on a route that it calls
-// on every request of its own. A tenant-admin's are counted on every route.
+// exempt reports whether the rate limit does not count a caller's requests: those of a service, on a route that it
+// calls on every request of its own. A tenant-admin's are counted on every route.
 func (rt route) exempt(who auth.Principal) bool {
 	return rt.Unlimited && !who.Has(tenantAdmin) && (who.Has(portal) || who.Has(keysVerify) || who.Has(auditWrite))
 }

@@ -85,8 +85,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 
 // Drain makes /readyz answer 503 from now on, so that no new traffic is sent here. Every answer from then on closes its
 // connection, so that a client's next request goes elsewhere, also where connections are balanced and not requests.
-// Long polls, now and later, are answered at once, and exports that can be continued end with the page that they are in;
-// everything else goes on.
+// Long polls, now and later, are answered at once, and exports that can be continued end with the page that they are
+// in; everything else goes on.
 func (s *Server) Drain() {
 	s.Responder.Drain.Begin()
 	s.registry.Drain()

@@ -1,5 +1,5 @@
-// Package cache caches what verify, by-slug and the look-up of a caller's own tenant read from a registry.Store, so that a repeated read costs no statement.
-// Only data is cached, never a verdict, so what the clock decides is exact.
+// Package cache caches what verify, by-slug and the look-up of a caller's own tenant read from a registry.Store, so
+// that a repeated read costs no statement. Only data is cached, never a verdict, so what the clock decides is exact.
 //
 // # Guarantees
 //

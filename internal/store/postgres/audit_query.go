@@ -115,7 +115,8 @@ func (r reader) GetNewestPosition(ctx context.Context) (int64, error) {
 // ListGroupsAfter implements registry.AuditReader.
 func (r reader) ListGroupsAfter(ctx context.Context, position int64, limit int) (registry.GroupsAfter, error) {
 	const sql = `
-		SELECT coalesce(max(a.pos), least($1, (SELECT coalesce(max(pos), 0) FROM audit_log))), coalesce(array_agg(DISTINCT a.group_id), '{}'), count(*) = $2
+		SELECT coalesce(max(a.pos), least($1, (SELECT coalesce(max(pos), 0) FROM audit_log))),
+			coalesce(array_agg(DISTINCT a.group_id), '{}'), count(*) = $2
 		FROM (SELECT pos, group_id FROM audit_log WHERE pos > $1 ORDER BY pos LIMIT $2) AS a`
 	return one(ctx, r, query{"list groups after", sql, []any{position, limit}},
 		func(row pgx.CollectableRow) (found registry.GroupsAfter, err error) {

@@ -14,8 +14,8 @@ import (
 
 // channel is where replicas notify each other of what they changed. A payload is a list of words, separated by blanks:
 // "flush" is everything; tenant:ID, key:ID, hash:HEX, product:KEY, slug:SLUG and org:ID, percent-encoded, name one
-// thing. A replica treats a word that it does not know as "flush", so that words can be added. "beat NONCE" is a heartbeat, which means something to
-// the replica that sent it only.
+// thing. A replica treats a word that it does not know as "flush", so that words can be added. "beat NONCE" is a
+// heartbeat, which means something to the replica that sent it only.
 const channel = "tenant_registry"
 
 const heartbeatWord = "beat "

@@ -36,9 +36,9 @@ type keyset struct {
 }
 
 // query is one statement for the page. Each row says whether it matches the filters, and whether it is the last that
-// may be examined although there are more, and which of those examined it is. Without filters every row matches. With filters the inner query walks the
-// index and numbers what it finds; the outer one stops it as soon as it has enough. If it never has, the last row
-// examined is returned too, so that it is known how far that was.
+// may be examined although there are more, and which of those examined it is. Without filters every row matches. With
+// filters the inner query walks the index and numbers what it finds; the outer one stops it as soon as it has enough.
+// If it never has, the last row examined is returned too, so that it is known how far that was.
 func (k keyset) query(s *statement) query {
 	condition := ""
 	if len(k.scope) > 0 {
@@ -61,7 +61,8 @@ func (k keyset) query(s *statement) query {
 	name := k.table[strings.LastIndexByte(k.table, ' ')+1:]
 	hit := "coalesce(" + strings.Join(append(k.filters, "true"), " AND ") + ", false)" // what is unset matches nothing
 	most := s.value(cmp.Or(k.maxExamined, math.MaxInt))
-	sql := `SELECT` + k.columns + `, ` + hit + `, ` + name + `.follows IS NOT NULL AND ` + name + `.n = ` + most + `, ` + name + `.n
+	sql := `SELECT` + k.columns + `, ` + hit + `, ` + name + `.follows IS NOT NULL AND ` + name + `.n = ` + most + `,
+			` + name + `.n
 		FROM (
 			SELECT ` + name + `.*, row_number() OVER along AS n, lead(` + k.position + `) OVER along AS follows
 			FROM ` + k.table + condition + `
