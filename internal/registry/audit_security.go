@@ -50,7 +50,7 @@ type SecurityLog struct {
 	mu       sync.Mutex
 	closed   bool
 	reads    *otter.Cache[logRead, time.Time] // when the event about it was written
-	refusals map[string]*refusals             // by action
+	refusals map[string]*refusals             // by action and kind
 }
 
 // logRead is a principal that read a log.
@@ -123,11 +123,11 @@ func (l *SecurityLog) writeOne(e audit.Event) error {
 }
 
 // AuthenticationFailed records a credential that was not accepted; reason is for operators and holds nothing of the
-// credential.
-func (l *SecurityLog) AuthenticationFailed(by Caller, reason string) {
+// credential. Refusals of one kind suppress no other kind; kinds are a closed set, since each has its own bound.
+func (l *SecurityLog) AuthenticationFailed(by Caller, kind, reason string) {
 	l.refuse(by, audit.Event{
 		Action: actionAuthenticationFailed, IsAnonymous: true,
-		Fields: map[string]string{"route": by.Route, "reason": reason},
+		Fields: map[string]string{"route": by.Route, "kind": kind, "reason": reason},
 	})
 }
 
@@ -176,13 +176,13 @@ func logTarget(group *uuid.UUID) audit.Party {
 	return audit.Party{ID: group.String(), Type: "tenant"}
 }
 
-// refuse records at most one event of an action each refusalInterval; the next one holds how many were suppressed
-// meanwhile.
+// refuse records at most one event of an action and a kind each refusalInterval; the next one holds how many were
+// suppressed meanwhile.
 func (l *SecurityLog) refuse(by Caller, e audit.Event) {
 	if l == nil {
 		return
 	}
-	suppressed, due := l.refusalIsDue(e.Action)
+	suppressed, due := l.refusalIsDue(e.Action + " " + e.Fields["kind"])
 	if !due {
 		return
 	}
@@ -193,14 +193,14 @@ func (l *SecurityLog) refuse(by Caller, e audit.Event) {
 	l.record(by, e)
 }
 
-func (l *SecurityLog) refusalIsDue(action string) (suppressed int, due bool) {
+func (l *SecurityLog) refusalIsDue(bucket string) (suppressed int, due bool) {
 	now := l.service.clock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	kind := l.refusals[action]
+	kind := l.refusals[bucket]
 	if kind == nil {
 		kind = &refusals{}
-		l.refusals[action] = kind
+		l.refusals[bucket] = kind
 	}
 	if now.Sub(kind.at) < refusalInterval {
 		kind.suppressed++
