@@ -95,9 +95,9 @@ var (
 	}
 )
 
-// newerMayVerify reports whether a token that one set of keys does not verify may be verified by a newer set. It may not
-// if the key is known: Keycloak makes the kid of the key, so another key never has the same. What an attacker can send
-// without end, bad signatures under a kid that is public, therefore costs no fetch.
+// newerMayVerify reports whether a token that one set of keys does not verify may be verified by a newer set. It may
+// not if the key is known: Keycloak makes the kid of the key, so another key never has the same. What an attacker can
+// send without end, bad signatures under a kid that is public, therefore costs no fetch.
 func newerMayVerify(refused *Refused) bool { return refused.Kind == KindUnknownKey }
 
 // check returns the payload of a token that one of the keys signed, or why there is none.
