@@ -19,6 +19,9 @@ const (
 	maxKeyBits = 8192
 )
 
+// go-jose refuses RSA keys of over 4096 bits unless it is told otherwise before it parses any.
+func init() { jose.MaxRSAModulusBits = maxKeyBits }
+
 // algorithms are the signatures that are accepted, each from the keys that it fits alone.
 var algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.ES384, jose.EdDSA}
 

@@ -299,6 +299,12 @@ func TestTokenOlderThanTheSet(t *testing.T) {
 		if n := len(w.fetches()); n != 2 {
 			t.Errorf("%d fetches, want one for a token that may be newer than the set", n)
 		}
+		time.Sleep(time.Minute)
+		delete(claims, "iat")
+		refused(t, o, bearer(w.Forge(claims)))
+		if n := len(w.fetches()); n != 3 {
+			t.Errorf("%d fetches, want one for a token that does not say when it was issued", n)
+		}
 	})
 }
 

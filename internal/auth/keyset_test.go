@@ -2,6 +2,8 @@ package auth_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"errors"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -97,15 +99,40 @@ func TestOddKeys(t *testing.T) {
 		o := loaded(t, i, nil)
 		claims := i.Claims()
 		claims["iat"] = time.Now().Add(-time.Minute).Unix()
-		_, err := o.Authenticate(bearer(i.Sign(claims)))
-		if (err == nil) != test.used || isUnavailable(err) {
-			t.Errorf("%s: %v", name, err)
+		if token := i.Sign(claims); test.used {
+			accepted(t, o, token)
+		} else if _, err := o.Authenticate(bearer(token)); !isUnknownKey(err) {
+			t.Errorf("%s: %v, want the key not to be there", name, err)
 		}
 		i.Publish(i.JWK(test.change...), i.JWK())
-		if o := loaded(t, i, nil); test.used == false {
+		if o := loaded(t, i, nil); !test.used {
 			accepted(t, o, i.Sign(claims)) // by the other, which it does not take along
 		}
 	}
+}
+
+// TestRSASizes asserts that RSA keys of 2048 to 8192 bits are used, and no others.
+func TestRSASizes(t *testing.T) {
+	t.Parallel()
+	for bits, used := range map[int]bool{1024: false, 2040: false, 2048: true, 4104: true, 8192: true, 8200: false} {
+		modulus := bytes.Repeat([]byte{0xff}, bits/8)
+		i := authtest.NewInMemory()
+		i.Publish(i.JWK("n", base64.RawURLEncoding.EncodeToString(modulus)))
+		claims := i.Claims()
+		o := loaded(t, i, nil)
+		claims["iat"] = time.Now().Add(-time.Minute).Unix()
+		_, err := o.Authenticate(bearer(i.Sign(claims)))
+		no, is := errors.AsType[*auth.Refused](err)
+		if want := map[bool]auth.RefusalKind{true: auth.KindBadSignature, false: auth.KindUnknownKey}[used]; !is ||
+			no.Kind != want {
+			t.Errorf("%d bits: %v, want %s", bits, err, want)
+		}
+	}
+}
+
+func isUnknownKey(err error) bool {
+	no, is := errors.AsType[*auth.Refused](err)
+	return is && no.Kind == auth.KindUnknownKey
 }
 
 // TestWithoutUsableKeys asserts that a key set which the issuer answers with is its answer even if nothing in it can be
@@ -125,6 +152,7 @@ func TestWithoutUsableKeys(t *testing.T) {
 		"short": {func(i *authtest.Issuer) {
 			i.Publish(i.JWK("n", strings.Repeat("w", 171)))
 		}, "unusable=1"},
+		"another alg": {func(i *authtest.Issuer) { i.Publish(i.JWK("alg", "RS512")) }, "unusable=1"},
 		"for encryption": {func(i *authtest.Issuer) {
 			i.Publish(i.JWK("use", "enc", "alg", "RSA-OAEP"))
 		}, "unusable=0"},
