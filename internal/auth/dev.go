@@ -33,7 +33,7 @@ func devRefused(reason string) *Refused { return &Refused{Kind: KindDev, Reason:
 func (d *Dev) Authenticate(r *http.Request) (Principal, error) {
 	switch {
 	case forwarded(r.Header):
-		return Principal{}, devRefused("a development identity came through a proxy, as a header says that one adds")
+		return Principal{}, devRefused("a development identity came through a proxy: there is a header that one adds")
 	case !d.allowRemote && !loopback(r.RemoteAddr):
 		return Principal{}, devRefused(
 			"a development identity came from another machine; DEV_ALLOW_REMOTE=true allows that",

@@ -126,7 +126,7 @@ func (o *OIDC) verify(ctx context.Context, newest *snapshot, c *claims, token st
 	for since := o.source.lastBegun(); refused != nil; {
 		// A set that was asked for after the token was issued, or after this request came, has its key or never will.
 		spare := leeway
-		if refused == errWithdrawn { // the issuer's clock need not be trusted for what was seen
+		if refused == errWithdrawn { // which hardly ever comes back: no time is spared for clocks that differ
 			spare = 0
 		}
 		if !newerMayVerify(refused) || c.issuedBy(newest.at, spare) || newest.ordinal > since {
