@@ -155,7 +155,7 @@ func TestAudit_drain(t *testing.T) {
 // raw sends a GET on a connection of its own, and returns the answer as it comes.
 func raw(t *testing.T, address, path string) *http.Response {
 	t.Helper()
-	conn := dial(t, address, "GET "+path+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	conn := dial(t, address, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {

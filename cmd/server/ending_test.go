@@ -212,7 +212,7 @@ func TestEnd_export(t *testing.T) {
 			const delay = 500 * time.Millisecond
 			p := launch(t, withAdmin, "DRAIN_DELAY="+delay.String())
 			events := longExport(t, p)
-			conn := dial(t, strings.TrimPrefix(p.URL, "http://"), "GET /v1/audit/export HTTP/1.1\r\nHost: x\r\n\r\n")
+			conn := dial(t, strings.TrimPrefix(p.URL, "http://"), "GET /v1/audit/export HTTP/1.1\r\nHost: localhost\r\n\r\n")
 			p.awaitFrames(t, "net.(*netFD).Write", 1)
 			exported := make(chan int, 1)
 			if reads {

@@ -65,10 +65,10 @@ func limited(t *testing.T, within limits) (address string, closed *atomic.Int32)
 }
 
 const (
-	getDocument = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+	getDocument = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-	halfHeader = "GET /healthz HTTP/1.1\r\nHost: x\r\n"
-	halfBody   = "POST /v1/tenants HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+	halfHeader = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+	halfBody   = "POST /v1/tenants HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" +
 		"Content-Length: 100\r\n\r\n{\"slug\":"
 )
 

@@ -4,9 +4,9 @@
 package auth
 
 import (
-	"errors"
 	"net/http"
 	"slices"
+	"time"
 )
 
 // Role is a role of this service's client in Keycloak. Roles add up.
@@ -46,25 +46,54 @@ type Principal struct {
 	OrganizationFault string
 
 	TenantSlug string // the tenant of a dev identity; empty for all others
-	Product    string // the catalogue key that a service is bound to; empty if it is bound to none
+
+	// Product is the catalogue key that a service is bound to. If it is empty, ProductFault says why, as
+	// OrganizationFault does.
+	Product      string
+	ProductFault string
 }
 
 // Has reports whether the caller has a role.
 func (p Principal) Has(role Role) bool { return slices.Contains(p.Roles, role) }
 
-// Authenticator finds out who sent a request. It reads the header and the connection's address, never the query or the
-// body, and is safe for concurrent use. Its errors are *Refused and ErrNoKeys.
+// Authenticator finds out who sent a request. It reads the header, the host and the connection's address, never the
+// query or the body, and is safe for concurrent use. Its errors are *Refused and *KeysUnavailable.
 type Authenticator interface {
 	Authenticate(r *http.Request) (Principal, error)
 }
 
+// RefusalKind groups refusals by what an operator would look into. The kinds are a closed set.
+type RefusalKind string
+
+// The kinds of refusals there are.
+const (
+	KindNoCredential RefusalKind = "no_credential" // there is no Authorization header
+	KindMalformed    RefusalKind = "malformed"     // it holds nothing that is an access token by its form
+	KindUnknownKey   RefusalKind = "unknown_key"   // the issuer has no such key: a withdrawn one, or a forgery
+	KindBadSignature RefusalKind = "bad_signature" // the issuer's key did not sign this: a forgery
+	KindExpired      RefusalKind = "expired"       // by its own claim exp
+	KindClaims       RefusalKind = "claims"        // by another claim: issuer, audience, client, type, times
+	KindDev          RefusalKind = "dev"           // a development identity, or where it came from
+)
+
 // Refused means that the request does not show who sent it.
 type Refused struct {
+	Kind   RefusalKind
 	Reason string // for the log only: it helps an attacker; it holds no token
+	Detail string // a sentence for the caller that helps no attacker; empty: the caller is told no reason
 }
 
 // Error is the reason.
 func (e *Refused) Error() string { return "refused: " + e.Reason }
 
-// ErrNoKeys means that no key set of the issuer was loaded yet, so that no token can be judged. It will be tried again.
-var ErrNoKeys = errors.New("the issuer's key set was not loaded yet")
+// KeysUnavailable means that it cannot be decided now whether a token is good: no key set of the issuer was loaded yet,
+// or the token's key may be newer than the newest one, which cannot be renewed now. The same token may be accepted
+// later.
+type KeysUnavailable struct {
+	RetryAfter time.Duration // until the key set may be newer; above zero
+}
+
+// Error says what is missing.
+func (e *KeysUnavailable) Error() string {
+	return "the issuer's keys are unavailable for " + e.RetryAfter.String()
+}

@@ -5,15 +5,30 @@ import (
 	"strings"
 )
 
-// maxToken is the most a token may have, in bytes. Keycloak's are about 1 KiB, with many roles a few more.
-const maxToken = 16 << 10
+// maxToken is the most a token may have, in bytes. Keycloak's are about 1 KiB; many roles or groups make them larger.
+const maxToken = 32 << 10
+
+const notBearer = "The Authorization header must be Bearer and one access token."
 
 var (
-	errNoHeader   = &Refused{"there is no Authorization header"}
-	errTwoHeaders = &Refused{"there is more than one Authorization header"}
-	errScheme     = &Refused{"the Authorization header is not Bearer and one token"}
-	errTooLong    = &Refused{"the token has more than 16 KiB"}
+	errNoHeader = &Refused{
+		Kind: KindNoCredential, Reason: "there is no Authorization header",
+		Detail: "The request has no Authorization header.",
+	}
+	errTwoHeaders = &Refused{
+		Kind: KindMalformed, Reason: "there is more than one Authorization header", Detail: notBearer,
+	}
+	errScheme = &Refused{
+		Kind: KindMalformed, Reason: "the Authorization header is not Bearer and one token", Detail: notBearer,
+	}
+	errTooLong = &Refused{
+		Kind: KindMalformed, Reason: "the token has more than 32 KiB",
+		Detail: "The access token has more than 32 KiB.",
+	}
 )
+
+// malformed refuses what is no access token by its form.
+func malformed(reason string) *Refused { return &Refused{Kind: KindMalformed, Reason: reason} }
 
 // bearer returns what the one Authorization header holds behind Bearer. It may be anything but empty or too long.
 func bearer(h http.Header) (string, *Refused) {

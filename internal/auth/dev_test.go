@@ -12,7 +12,7 @@ import (
 // local is a request from this machine; an empty value sends no Authorization header.
 func local(authorization string) *http.Request {
 	r := request()
-	r.RemoteAddr = "127.0.0.1:40000"
+	r.RemoteAddr, r.Host = "127.0.0.1:40000", "localhost:8090"
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
@@ -39,6 +39,9 @@ func TestDevIdentities(t *testing.T) {
 	} {
 		got, err := dev.Authenticate(local(authorization))
 		want.Name, want.AZP, want.OrganizationFault = want.ID, "dev", got.OrganizationFault
+		if want.Product == "" {
+			want.ProductFault = "only the development identity dev-product:KEY is bound to a product"
+		}
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: %+v, %v", authorization, got, err)
 		}
@@ -84,11 +87,43 @@ func TestDevPeers(t *testing.T) {
 
 func TestDevBehindAProxy(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"Forwarded", "Via", "X-Forwarded-For", "x-forwarded-host", "X-Forwarded-Anything"} {
+	for _, name := range []string{
+		"Forwarded", "Via", "X-Forwarded-For", "x-forwarded-host", "X-Forwarded-Anything", "X-Real-Ip", "X-Real-IP",
+		"CF-Connecting-IP", "cf-connecting-ip", "True-Client-IP", "X-Envoy-External-Address",
+	} {
 		for _, remote := range []bool{false, true} {
 			r := local("")
 			r.Header[name] = []string{""}
-			refused(t, auth.NewDev(remote), r)
+			refusedAs(t, auth.NewDev(remote), auth.KindDev, r)
+		}
+	}
+}
+
+// TestDevHosts asserts that only names of this machine lead to a development identity: a page of any other name, which
+// its owner has pointed here, is of this origin to a browser.
+func TestDevHosts(t *testing.T) {
+	t.Parallel()
+	for host, is := range map[string]bool{
+		"localhost": true, "localhost:8090": true, "LOCALHOST:1": true, "acme.localhost:3000": true,
+		"a.b.localhost": true,
+		"127.0.0.1":     true, "127.0.0.1:8090": true, "127.9.9.9:1": true, "[::1]": true, "[::1]:8090": true,
+
+		"": false, "evil.example": false, "evil.example:8090": false, "localhost.evil.example": false,
+		"evillocalhost": false, "localho\u017ft": false, "localhost:x": false, "x@localhost": false,
+		"localhost/": false,
+		"10.0.0.1":   false, "0.0.0.0:8090": false, "127.0.0.1.evil.example": false, "127.999.0.1": false,
+		"127.1": false,
+		"::1":   false, "[::2]:1": false, "[::1]evil": false, "[::ffff:10.0.0.1]": false, "[::1": false,
+		"[fe80::1]": false,
+	} {
+		r := local("Bearer dev-portal")
+		r.Host = host
+		_, err := auth.NewDev(false).Authenticate(r)
+		if (err == nil) != is {
+			t.Errorf("host %q: %v", host, err)
+		}
+		if _, err := auth.NewDev(true).Authenticate(r); err != nil {
+			t.Errorf("host %q with remote ones allowed: %v", host, err)
 		}
 	}
 }

@@ -10,32 +10,50 @@ import (
 )
 
 const (
-	firstRetry   = 250 * time.Millisecond
+	firstRetry   = 250 * time.Millisecond // after a fetch that failed; doubled after each further one
 	lastRetry    = 30 * time.Second
 	renewEvery   = 5 * time.Minute // so that a key which the issuer withdrew is not trusted permanently
+	quotaWindow  = time.Minute     // in which two fetches may be answered
 	maxFetchWait = 2 * time.Second // of a request whose token no known key verifies
 )
 
-// source holds the newest key set that could be loaded. Until the first one it loads by itself with a growing pause,
-// after that every renewEvery and when a request asks for it, at most twice in any minute. A failure leaves the set as
-// it is.
+// source holds the newest key set that could be loaded. It loads the first one by itself, renews it every renewEvery
+// and when a request asks for it. At most two fetches that begin within any quotaWindow are answered; after one that
+// failed there is a growing pause, and a failure leaves the set as it is.
 type source struct {
 	fetcher *fetcher
-	adopt   func(*keySet) // called once with each new set before it is used
 	log     *slog.Logger
 
-	set    atomic.Pointer[keySet]
+	newest atomic.Pointer[snapshot]
 	ctx    context.Context
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 
-	mu     sync.Mutex
-	flight chan struct{} // closed when the fetch under way has ended; nil if there is none
-	recent [2]time.Time  // when the last two fetches began, oldest first; failed ones before the first set do not count
+	mu       sync.Mutex
+	flight   *flight      // the fetch under way; nil if there is none
+	begun    uint64       // fetches
+	recent   [2]time.Time // when the last two fetches that were answered began, oldest first
+	failures int          // since the last answer
+	retryAt  time.Time    // when the pause after the last failure ends
+	warnedAt time.Time    // when it was last logged that the quota is used up
 }
 
-func newSource(f *fetcher, adopt func(*keySet), log *slog.Logger) *source {
-	s := &source{fetcher: f, adopt: adopt, log: log}
+// snapshot is what one fetch was answered.
+type snapshot struct {
+	set     *keySet
+	at      time.Time // when the fetch began: keys that the issuer added since may be missing
+	ordinal uint64    // of the fetch
+}
+
+// flight is a fetch under way; its fields never change.
+type flight struct {
+	at      time.Time
+	ordinal uint64
+	done    chan struct{}
+}
+
+func newSource(f *fetcher, log *slog.Logger) *source {
+	s := &source{fetcher: f, log: log}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.tasks.Go(s.run)
 	return s
@@ -52,95 +70,157 @@ func (s *source) close() {
 
 // run loads the first set and renews it.
 func (s *source) run() {
-	for pause := firstRetry; !s.load(); pause = min(2*pause, lastRetry) {
-		if !s.sleep(pause/2 + rand.N(pause/2)) {
+	for {
+		if f := s.start(); f != nil {
+			<-f.done
+		}
+		select {
+		case <-time.After(s.untilRenewal()):
+		case <-s.ctx.Done():
 			return
 		}
 	}
-	for s.sleep(renewEvery) {
-		if wait := s.start(); wait != nil {
-			<-wait
+}
+
+// untilRenewal is how long the set need not, or may not, be renewed.
+func (s *source) untilRenewal() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due := s.mayBegin()
+	if s.failures == 0 {
+		if renewal := s.recent[1].Add(renewEvery); renewal.After(due) {
+			due = renewal
 		}
 	}
+	return time.Until(due)
 }
 
-func (s *source) sleep(d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-s.ctx.Done():
-		return false
+// mayBegin is when the next fetch may. The caller holds mu.
+func (s *source) mayBegin() time.Time {
+	at := s.recent[0].Add(quotaWindow)
+	if s.retryAt.After(at) {
+		at = s.retryAt
 	}
+	return at
 }
 
-// newer returns a set that may know keys which than does not, or than itself if there is none, none may be fetched now,
-// or the fetch does not end in time. Callers at the same time share one fetch.
-func (s *source) newer(ctx context.Context, than *keySet) *keySet {
-	if set := s.set.Load(); set != than {
-		return set
+// lastBegun is the ordinal of the newest fetch.
+func (s *source) lastBegun() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begun
+}
+
+// newer returns another snapshot than one, fetching it unless there is one already. Callers at the same time share one
+// fetch. It waits for that until ctx ends.
+func (s *source) newer(ctx context.Context, than *snapshot) (*snapshot, *KeysUnavailable) {
+	if newest := s.newest.Load(); newest != than {
+		return newest, nil
 	}
-	if wait := s.start(); wait != nil {
-		late := time.NewTimer(maxFetchWait)
-		defer late.Stop()
+	if f := s.start(); f != nil {
 		select {
-		case <-wait:
-		case <-late.C:
+		case <-f.done:
 		case <-ctx.Done():
 		}
 	}
-	return s.set.Load()
+	if newest := s.newest.Load(); newest != than {
+		return newest, nil
+	}
+	return nil, s.unavailable()
+}
+
+// unavailable says when to ask again: when the next fetch may begin, or the one under way has ended at the latest.
+func (s *source) unavailable() *KeysUnavailable {
+	s.mu.Lock()
+	at, now := s.mayBegin(), time.Now()
+	warn := s.flight == nil && s.failures == 0 && now.Before(at) && now.Sub(s.warnedAt) >= quotaWindow
+	if s.flight != nil {
+		at = s.flight.at.Add(fetchTimeout)
+	}
+	if warn {
+		s.warnedAt = now
+	}
+	s.mu.Unlock()
+	if warn {
+		s.log.Warn("tokens of an unknown key get 503: the issuer's key set was fetched twice in the last minute")
+	}
+	return &KeysUnavailable{RetryAfter: max(at.Sub(now), time.Second)}
 }
 
 // start begins a fetch, or joins the one under way. It returns nil if there may be none now.
-func (s *source) start() <-chan struct{} {
+func (s *source) start() *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.flight != nil {
 		return s.flight
 	}
 	now := time.Now()
-	if s.ctx.Err() != nil || now.Sub(s.recent[0]) < time.Minute {
+	if s.ctx.Err() != nil || now.Before(s.mayBegin()) {
 		return nil
 	}
-	s.began(now)
-	done := make(chan struct{})
-	s.flight = done
+	s.begun++
+	f := &flight{at: now, ordinal: s.begun, done: make(chan struct{})}
+	s.flight = f
 	s.tasks.Go(func() {
-		s.load()
-		s.mu.Lock()
-		s.flight = nil
-		s.mu.Unlock()
-		close(done)
+		defer close(f.done)
+		set, err := s.fetcher.fetch(s.ctx)
+		if s.ctx.Err() != nil {
+			s.mu.Lock()
+			s.flight = nil
+			s.mu.Unlock()
+			return
+		}
+		old, next := s.end(f, set, err)
+		s.report(old, next, set, err)
 	})
-	return done
+	return f
 }
 
-func (s *source) began(at time.Time) { s.recent = [2]time.Time{s.recent[1], at} }
-
-// load fetches once and takes what came if it is new. It reports whether there was an answer.
-func (s *source) load() bool {
-	began := time.Now()
-	set, err := s.fetcher.fetch(s.ctx)
-	old := s.set.Load()
+// end takes what a fetch brought, and returns the snapshots before and after it.
+func (s *source) end(f *flight, set *keySet, err error) (old, next *snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flight = nil
+	old = s.newest.Load()
+	if err != nil {
+		pause := min(firstRetry<<min(s.failures, 10), lastRetry)
+		s.failures++
+		s.retryAt = time.Now().Add(pause/2 + rand.N(pause/2))
+		return old, old
+	}
+	s.recent, s.failures, s.retryAt = [2]time.Time{s.recent[1], f.at}, 0, time.Time{}
+	next = &snapshot{set: set, at: f.at, ordinal: f.ordinal}
 	switch {
-	case s.ctx.Err() != nil:
-		return false
+	case old == nil:
+		set.adopt(nil)
+	case old.set.fingerprint == set.fingerprint:
+		next.set = old.set // with the tokens that it verified
+	default:
+		set.adopt(old.set)
+	}
+	s.newest.Store(next)
+	return old, next
+}
+
+// report logs what a fetch brought.
+func (s *source) report(old, next *snapshot, set *keySet, err error) {
+	switch {
 	case err != nil && old == nil:
 		s.log.Warn("the issuer's key set could not be loaded; requests with a token get 503 until it is", "reason", err)
-		return false
+		return
 	case err != nil:
 		s.log.Warn("the issuer's key set could not be renewed; the known keys stay", "reason", err)
-		return false
+		return
 	}
-	if old == nil {
-		s.mu.Lock()
-		s.began(began)
-		s.mu.Unlock()
+	if len(set.keys) == 0 {
+		s.log.Error("the issuer's key set has no usable key; every token is refused",
+			"unusable", set.unusable, "algorithms", algorithmNames)
 	}
-	if old == nil || old.fingerprint != set.fingerprint {
-		s.adopt(set)
-		s.set.Store(set)
-		s.log.Info("the issuer's key set was loaded", "keys", len(set.keys))
+	if set.beyond > 0 {
+		s.log.Warn("the issuer's key set has more keys than are used", "used", len(set.keys), "left_out", set.beyond)
 	}
-	return true
+	if old == nil || old.set != next.set {
+		s.log.Info("the issuer's key set was loaded",
+			"keys", len(set.keys), "unusable", set.unusable, "withdrawn", len(next.set.withdrawn))
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -74,20 +75,32 @@ func bad(i *authtest.Issuer, n int) string {
 	return part(map[string]any{"alg": "RS256", "kid": kid}) + "." + part(claims) + "." + strings.Repeat("A", 342)
 }
 
+// notAccepted fails the test unless the n-th bad token is refused, or not decided if a newer key may have signed it.
+func notAccepted(t *testing.T, o *auth.OIDC, i *authtest.Issuer, n int) {
+	t.Helper()
+	_, err := o.Authenticate(bearer(bad(i, n)))
+	no, is := errors.AsType[*auth.Refused](err)
+	switch {
+	case n%2 == 1 && (!is || no.Kind != auth.KindBadSignature),
+		n%2 == 0 && !isUnavailable(err) && (!is || no.Kind != auth.KindUnknownKey):
+		t.Fatalf("bad token %d: %v", n, err)
+	}
+}
+
 func TestFloodMakesTwoFetchesAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := watch()
 		o := w.start(t)
 		for n := range 1000 {
-			refused(t, o, bearer(bad(w.Issuer, n)))
+			notAccepted(t, o, w.Issuer, n)
 			time.Sleep(59 * time.Millisecond)
 		}
 		if n := len(w.fetches()); n > 2 {
 			t.Errorf("%d fetches in the first minute", n)
 		}
 		for n := range 1000 {
-			refused(t, o, bearer(bad(w.Issuer, n)))
+			notAccepted(t, o, w.Issuer, n)
 			time.Sleep(time.Second / 3)
 		}
 		times := w.fetches()
@@ -121,32 +134,31 @@ func TestFloodAtOnceSharesAFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch()
 		o := w.start(t)
-		w.Answer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		w.Hang()
 		began := time.Now()
 		var all sync.WaitGroup
 		for n := range 50 {
 			all.Go(func() {
-				if _, err := o.Authenticate(bearer(bad(w.Issuer, n))); err == nil {
-					t.Error("a bad token was accepted")
+				if after := unavailable(t, o, bearer(bad(w.Issuer, 2*n))); after != 3*time.Second {
+					t.Errorf("retry after %s, want 3 s, when the fetch has ended", after)
 				}
 			})
 		}
-		known := w.Sign(w.Claims())
-		accepted(t, o, known)
+		accepted(t, o, w.Sign(w.Claims()))
+		refusedAs(t, o, auth.KindBadSignature, bearer(bad(w.Issuer, 1)))
 		if time.Since(began) != 0 {
 			t.Error("a token of a known key waits for the issuer")
 		}
 		all.Wait()
 		if took := time.Since(began); took != 2*time.Second {
-			t.Errorf("bad tokens wait %s for a hanging issuer, want 2 s", took)
+			t.Errorf("tokens of an unknown key wait %s for a hanging issuer, want 2 s", took)
 		}
 		if n := len(w.fetches()); n != 2 {
 			t.Errorf("%d fetches, want the first and one that all share", n)
 		}
-		time.Sleep(4 * time.Second)
 		w.Answer(nil)
 		w.Rotate()
-		time.Sleep(time.Minute)
+		time.Sleep(4 * time.Second) // the fetch fails, and the pause after the first failure
 		accepted(t, o, w.Sign(w.Claims()))
 	})
 }
@@ -171,52 +183,127 @@ func TestFetchWithoutChange(t *testing.T) {
 
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	for name, rotate := range map[string]func(*authtest.Issuer){
-		"new kid":  (*authtest.Issuer).Rotate,
-		"same kid": (*authtest.Issuer).RotateInPlace,
-	} {
-		t.Run(name, func(t *testing.T) {
+	for _, alg := range []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"} {
+		t.Run(alg, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := watch()
 				o := w.start(t)
 				old := w.Sign(w.Claims())
 				accepted(t, o, old) // and is remembered
-				rotate(w.Issuer)
+				w.RotateTo(alg)
 				began := time.Now()
 				accepted(t, o, w.Sign(w.Claims()))
 				if took := time.Since(began); took != 0 {
 					t.Errorf("a rotation is noticed after %s", took)
 				}
-				refused(t, o, bearer(old))
+				refusedAs(t, o, auth.KindUnknownKey, bearer(old)) // though the set may not be fetched: it was withdrawn
 			})
 		})
 	}
 }
 
+// TestRotationInPlace asserts that another key under a known kid, which Keycloak never has, is noticed at the next
+// renewal, and not before: otherwise bad signatures under a known kid would make fetches.
+func TestRotationInPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		o := w.start(t)
+		w.RotateInPlace()
+		refusedAs(t, o, auth.KindBadSignature, bearer(w.Sign(w.Claims())))
+		time.Sleep(5*time.Minute + time.Second)
+		synctest.Wait()
+		accepted(t, o, w.Sign(w.Claims()))
+	})
+}
+
+// TestKeyForAnotherAlgorithm asserts that a key which is now for another algorithm is noticed at once: its kid stays.
+func TestKeyForAnotherAlgorithm(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		o := w.start(t)
+		old := w.Sign(w.Claims())
+		accepted(t, o, old)
+		w.Repurpose("PS256")
+		accepted(t, o, w.Sign(w.Claims()))
+		unavailable(t, o, bearer(old)) // the set may not be fetched now
+		time.Sleep(time.Minute)
+		refusedAs(t, o, auth.KindUnknownKey, bearer(old))
+	})
+}
+
+// TestBadSignaturesCostNoFetch asserts that a flood of tokens with a known kid neither reaches the issuer nor keeps a
+// rotation from being noticed at once.
+func TestBadSignaturesCostNoFetch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		o := w.start(t)
+		for n := range 1000 {
+			refusedAs(t, o, auth.KindBadSignature, bearer(bad(w.Issuer, 2*n+1)))
+		}
+		if n := len(w.fetches()); n != 1 {
+			t.Errorf("%d fetches, want the first one only", n)
+		}
+		w.Rotate()
+		accepted(t, o, w.Sign(w.Claims()))
+	})
+}
+
+// TestRotationInAFlood asserts that while the set may not be fetched, a token of a new key is not decided, and that it
+// is accepted when the answer says it can be.
 func TestRotationInAFlood(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := watch()
 		o := w.start(t)
 		for n := range 100 {
-			refused(t, o, bearer(bad(w.Issuer, n)))
+			notAccepted(t, o, w.Issuer, n)
 			time.Sleep(time.Second)
 		}
 		w.Rotate()
-		rotated := time.Now()
-		for n := 0; ; n++ {
-			if _, err := o.Authenticate(bearer(w.Sign(w.Claims()))); err == nil {
-				break
-			}
-			if time.Since(rotated) > time.Minute {
-				t.Fatal("a rotation is not noticed within a minute of a flood")
-			}
-			refused(t, o, bearer(bad(w.Issuer, n)))
-			time.Sleep(100 * time.Millisecond)
+		after := unavailable(t, o, bearer(w.Sign(w.Claims())))
+		if after > time.Minute {
+			t.Errorf("retry after %s, want a minute at most", after)
 		}
+		time.Sleep(after - time.Nanosecond)
+		unavailable(t, o, bearer(w.Sign(w.Claims())))
+		time.Sleep(time.Nanosecond)
+		accepted(t, o, w.Sign(w.Claims()))
 		if n := most(w.fetches()); n > 2 {
 			t.Errorf("%d fetches in a minute", n)
+		}
+	})
+}
+
+// TestTokenOlderThanTheSet asserts that a token which was issued before the set was asked for is refused at once: all
+// keys that there were then are known.
+func TestTokenOlderThanTheSet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		claims := w.Claims()
+		time.Sleep(leeway + time.Second)
+		o := w.start(t)
+		forged := w.Forge(claims)
+		for range 100 {
+			refusedAs(t, o, auth.KindUnknownKey, bearer(forged))
+		}
+		if n := len(w.fetches()); n != 1 {
+			t.Errorf("%d fetches, want the first one only", n)
+		}
+		claims["iat"] = claims["iat"].(int64) + 2 // within what the clocks may differ by
+		refused(t, o, bearer(w.Forge(claims)))
+		if n := len(w.fetches()); n != 2 {
+			t.Errorf("%d fetches, want one for a token that may be newer than the set", n)
+		}
+		time.Sleep(time.Minute)
+		delete(claims, "iat")
+		refused(t, o, bearer(w.Forge(claims)))
+		if n := len(w.fetches()); n != 3 {
+			t.Errorf("%d fetches, want one for a token that does not say when it was issued", n)
 		}
 	})
 }
@@ -246,21 +333,17 @@ func outages() map[string]http.Handler {
 		"503": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}),
-		"empty":   garbage(""),
-		"HTML":    garbage("<html>"),
-		"no keys": garbage(`{"keys":[]}`),
-		"bad keys": garbage(
-			`{"keys":[1,{"kty":"RSA"},{"kty":"oct","k":"AAAA","alg":"HS256"},{"kty":"EC"}]}`,
-		),
-		"short key": garbage(
-			`{"keys":[{"kty":"RSA","use":"sig","kid":"x","n":"` + strings.Repeat("w", 171) + `","e":"AQAB"}]}`,
-		),
-		"keys twice": garbage(`{"keys":[],"keys":[]}`),
-		"huge":       garbage(`{"keys":[],"x":"` + strings.Repeat("x", 1<<20) + `"}`),
-		"keys to encrypt with": garbage(
-			strings.NewReplacer(`"alg":"RS256"`, `"ext":"y"`, `"use":"sig"`, `"use":"enc"`).Replace(otherKeys()),
-		),
-		"hanging": http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+		"empty":            garbage(""),
+		"HTML":             garbage("<html>"),
+		"keys are missing": garbage(`{"error":"unknown_error"}`),
+		"keys are null":    garbage(`{"keys":null}`),
+		"keys are a text":  garbage(`{"keys":"` + strings.Repeat("x", 100) + `"}`),
+		"a key is a text":  garbage(`{"keys":["x"]}`),
+		"a list":           garbage(`[]`),
+		"cut off":          garbage(`{"keys":[]`),
+		"keys twice":       garbage(`{"keys":[],"keys":[]}`),
+		"huge":             garbage(`{"keys":[],"x":"` + strings.Repeat("x", 1<<20) + `"}`),
+		"hanging":          http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
 		"another host": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Host == "issuer.test" {
 				http.Redirect(w, r, "http://evil.test"+r.URL.Path, http.StatusFound)
@@ -281,16 +364,20 @@ func TestOutage(t *testing.T) {
 				o := w.start(t)
 				w.Answer(answer)
 				for range 3 {
-					time.Sleep(time.Hour)
+					time.Sleep(20 * time.Minute)
 					accepted(t, o, w.Sign(w.Claims()))
-					refused(t, o, bearer(bad(w.Issuer, 0)))
+					refusedAs(t, o, auth.KindBadSignature, bearer(bad(w.Issuer, 1)))
+					if after := unavailable(t, o, bearer(bad(w.Issuer, 0))); after > 30*time.Second {
+						t.Errorf("retry after %s, want 30 s at most", after)
+					}
 				}
-				if n := most(w.fetches()); n > 2 {
+				times := w.fetches()
+				if n := most(times[20:]); n > 5 { // the pauses are 15 to 30 s then
 					t.Errorf("%d fetches in a minute of an outage", n)
 				}
 				w.Answer(nil)
 				w.Rotate()
-				time.Sleep(time.Minute)
+				time.Sleep(36 * time.Second) // the longest pause and a fetch
 				accepted(t, o, w.Sign(w.Claims()))
 			})
 			synctest.Test(t, func(t *testing.T) {
@@ -298,8 +385,8 @@ func TestOutage(t *testing.T) {
 				w.Answer(answer)
 				o := w.start(t)
 				time.Sleep(time.Hour)
-				if _, err := o.Authenticate(bearer(w.Sign(w.Claims()))); !errors.Is(err, auth.ErrNoKeys) {
-					t.Errorf("got %v, want ErrNoKeys", err)
+				if after := unavailable(t, o, bearer(w.Sign(w.Claims()))); after > 30*time.Second {
+					t.Errorf("retry after %s, want 30 s at most", after)
 				}
 				w.Answer(nil)
 				time.Sleep(36 * time.Second) // the longest pause and a fetch
@@ -358,7 +445,7 @@ func TestWaitEndsWithTheRequest(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		refused(t, o, bearer(bad(w.Issuer, 0)).WithContext(ctx))
+		unavailable(t, o, bearer(bad(w.Issuer, 0)).WithContext(ctx))
 		if took := time.Since(began); took != time.Second {
 			t.Errorf("it waited %s although the request ended after 1 s", took)
 		}
@@ -384,7 +471,50 @@ func TestCloseInTheMiddle(t *testing.T) {
 			t.Errorf("Close took %s", took)
 		}
 		accepted(t, o, w.Sign(w.Claims()))
-		refused(t, o, bearer(bad(w.Issuer, 0)))
+		unavailable(t, o, bearer(bad(w.Issuer, 0)))
+	})
+}
+
+// TestFailedFetchesUseNothingUp asserts that after an outage two fetches may be answered at once.
+func TestFailedFetchesUseNothingUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		o := w.start(t)
+		time.Sleep(time.Minute)
+		w.SetDown(true)
+		w.Rotate()
+		for range 5 {
+			time.Sleep(unavailable(t, o, bearer(w.Sign(w.Claims()))))
+		}
+		w.SetDown(false)
+		accepted(t, o, w.Sign(w.Claims()))
+		w.Rotate()
+		accepted(t, o, w.Sign(w.Claims()))
+		w.Rotate()
+		unavailable(t, o, bearer(w.Sign(w.Claims())))
+	})
+}
+
+// TestTokenNewerThanTheFetchUnderWay asserts that a token which came while a fetch was under way is held to one that
+// began after it: the answer of the first may be older than the token's key.
+func TestTokenNewerThanTheFetchUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := watch()
+		o := w.start(t)
+		time.Sleep(time.Minute)
+		before := w.JWK()
+		w.Answer(http.HandlerFunc(func(out http.ResponseWriter, _ *http.Request) {
+			time.Sleep(time.Second)
+			w.Publish(before)
+			w.ServeHTTP(out, &http.Request{URL: &url.URL{Path: strings.TrimPrefix(w.KeysURL(), "http://issuer.test")}})
+			w.Answer(nil)
+		}))
+		go func() { _, _ = o.Authenticate(bearer(bad(w.Issuer, 0))) }()
+		synctest.Wait()
+		w.Rotate()
+		accepted(t, o, w.Sign(w.Claims()))
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,7 +39,7 @@ func loaded(t testing.TB, i *authtest.Issuer, change func(*auth.OIDCConfig)) *au
 	o := start(t, i, change)
 	probe := bearer(i.Sign(i.Claims()))
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		if _, err := o.Authenticate(probe); !errors.Is(err, auth.ErrNoKeys) {
+		if _, err := o.Authenticate(probe); !isUnavailable(err) {
 			return o
 		}
 		if time.Now().After(deadline) {
@@ -74,6 +75,38 @@ func accepted(t testing.TB, a auth.Authenticator, token string) auth.Principal {
 	return p
 }
 
+func isUnavailable(err error) bool {
+	_, is := errors.AsType[*auth.KeysUnavailable](err)
+	return is
+}
+
+// unavailable fails the test unless a says that the request cannot be decided yet, and returns when to ask again.
+func unavailable(t testing.TB, a auth.Authenticator, r *http.Request) time.Duration {
+	t.Helper()
+	p, err := a.Authenticate(r)
+	later, is := errors.AsType[*auth.KeysUnavailable](err)
+	if !is || later.RetryAfter <= 0 || p.ID != "" || p.Roles != nil {
+		t.Fatalf("got %v with %+v, want the keys to be unavailable", err, p)
+	}
+	return later.RetryAfter
+}
+
+// refusedAs is refused with the kind.
+func refusedAs(t testing.TB, a auth.Authenticator, kind auth.RefusalKind, r *http.Request) string {
+	t.Helper()
+	_, err := a.Authenticate(r)
+	no, ok := errors.AsType[*auth.Refused](err)
+	if !ok || no.Kind != kind {
+		t.Fatalf("got %+v, want it refused as %s", err, kind)
+	}
+	return no.Reason
+}
+
+var kinds = []auth.RefusalKind{
+	auth.KindNoCredential, auth.KindMalformed, auth.KindUnknownKey, auth.KindBadSignature, auth.KindExpired,
+	auth.KindClaims, auth.KindDev,
+}
+
 // refused fails the test unless a refuses the request with a reason and no principal.
 func refused(t testing.TB, a auth.Authenticator, r *http.Request) string {
 	t.Helper()
@@ -82,7 +115,7 @@ func refused(t testing.TB, a auth.Authenticator, r *http.Request) string {
 	if !ok {
 		t.Fatalf("got %v, want it refused", err)
 	}
-	if no.Reason == "" || p.ID != "" || p.Roles != nil {
+	if no.Reason == "" || !slices.Contains(kinds, no.Kind) || p.ID != "" || p.Roles != nil {
 		t.Fatalf("refused with reason %q and principal %+v", no.Reason, p)
 	}
 	return no.Reason

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,8 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/coreos/go-oidc/v3/oidc"
 )
 
 // OIDCConfig says whose tokens are accepted and for whom they must be. Issuer, Audience and Client are required.
@@ -32,9 +31,10 @@ type OIDCConfig struct {
 // OIDC verifies the access tokens of one Keycloak realm.
 //
 // The key set is loaded in the background: nothing waits for the issuer, and no outage of it takes anything away from
-// callers whose keys are known. A token that no known key verifies makes it load the set again, at most twice in any
-// minute however many such tokens come. Verified tokens are cached until they expire, at most for five minutes, and are
-// dropped when the keys change.
+// callers whose keys are known. A key set that the issuer answers with replaces the one before, whatever is in it: a
+// key that is no longer there verifies nothing. A token of an unknown key makes it load the set again, at most twice in
+// any minute however many such tokens come, and with a growing pause while the issuer does not answer. Verified tokens
+// are cached until they expire, at most for five minutes, and are dropped when the keys change.
 type OIDC struct {
 	config OIDCConfig
 	source *source
@@ -52,7 +52,7 @@ func NewOIDC(c OIDCConfig) (*OIDC, error) {
 		c.Now = time.Now
 	}
 	o := &OIDC{config: c}
-	o.source = newSource(newFetcher(&o.config), o.adopt, c.Logger)
+	o.source = newSource(newFetcher(&o.config), c.Logger)
 	return o, nil
 }
 
@@ -77,30 +77,22 @@ func (c *OIDCConfig) check() error {
 	return nil
 }
 
-// adopt gives a new key set its verifier. Times are checked by claims.check, with leeway, which go-oidc does not have.
-func (o *OIDC) adopt(set *keySet) {
-	set.verifier = oidc.NewVerifier(o.config.Issuer, set, &oidc.Config{
-		ClientID:             o.config.Audience,
-		SupportedSigningAlgs: []string{oidc.RS256},
-		SkipExpiryCheck:      true,
-	})
-}
-
 // Close ends the loading of key sets and waits until it has. Known keys go on serving.
 func (o *OIDC) Close() { o.source.close() }
 
-// Authenticate verifies the token in the Authorization header. While no key set was loaded it answers ErrNoKeys for
-// everything that has the form of a token; a request without one is refused even then. It waits for the issuer only if
-// no known key verifies the token, and then at most two seconds.
+// Authenticate verifies the token in the Authorization header. It answers *KeysUnavailable for everything that has the
+// form of a token while no key set was loaded, and for a token whose key is unknown while the set cannot be renewed; a
+// request without a token is refused even then. A token of a known key never waits for the issuer, one of an unknown
+// key at most two seconds.
 func (o *OIDC) Authenticate(r *http.Request) (Principal, error) {
 	token, refused := bearer(r.Header)
 	if refused != nil {
 		return Principal{}, refused
 	}
-	now, set := o.config.Now(), o.source.set.Load()
+	now, newest := o.config.Now(), o.source.newest.Load()
 	hash := hashToken(token)
-	if set != nil {
-		if p := set.tokens.get(hash, now); p != nil {
+	if newest != nil {
+		if p := newest.set.tokens.get(hash, now); p != nil {
 			return *p, nil
 		}
 	}
@@ -108,34 +100,43 @@ func (o *OIDC) Authenticate(r *http.Request) (Principal, error) {
 	if refused != nil {
 		return Principal{}, refused
 	}
-	if set == nil {
-		return Principal{}, ErrNoKeys
+	if newest == nil {
+		return Principal{}, o.source.unavailable()
 	}
 	// What costs nothing is checked before the signature, so that tokens for others cost neither RSA nor a fetch of the
 	// key set.
 	if refused := c.check(&o.config, now); refused != nil {
 		return Principal{}, refused
 	}
-	set, err := o.verify(r, set, token)
+	set, err := o.verify(r.Context(), newest, &c, token)
 	if err != nil {
-		return Principal{}, &Refused{clip(err.Error())}
+		return Principal{}, err
 	}
 	p := c.principal(&o.config)
 	set.tokens.put(hash, &p, now, instant(*c.Expires))
 	return p, nil
 }
 
-// verify holds the token's signature, issuer and audience to set, and if that fails to newer keys. It returns the set
-// that verified it.
-func (o *OIDC) verify(r *http.Request, set *keySet, token string) (*keySet, error) {
-	_, err := set.verifier.Verify(r.Context(), token)
-	if err == nil {
-		return set, nil
+// verify holds the token's signature to the newest keys, and if its key may be newer than those, to newer ones. It
+// returns the set that verified it.
+func (o *OIDC) verify(ctx context.Context, newest *snapshot, c *claims, token string) (*keySet, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxFetchWait)
+	defer cancel()
+	refused := newest.set.verify(ctx, &o.config, token)
+	for since := o.source.lastBegun(); refused != nil; {
+		// A set that was asked for after the token was issued, or after this request came, has its key or never will.
+		spare := leeway
+		if refused == errWithdrawn { // which hardly ever comes back: no time is spared for clocks that differ
+			spare = 0
+		}
+		if !newerMayVerify(refused) || c.issuedBy(newest.at, spare) || newest.ordinal > since {
+			return nil, refused
+		}
+		var unavailable *KeysUnavailable
+		if newest, unavailable = o.source.newer(ctx, newest); unavailable != nil {
+			return nil, unavailable
+		}
+		refused = newest.set.verify(ctx, &o.config, token)
 	}
-	newer := o.source.newer(r.Context(), set)
-	if newer == set {
-		return nil, err
-	}
-	_, err = newer.verifier.Verify(r.Context(), token)
-	return newer, err
+	return newest.set, nil
 }

@@ -38,8 +38,14 @@ func TestForgeries(t *testing.T) {
 		})
 	}
 	accepted(t, o, i.Sign(i.Claims(auth.RoleOperator)))
-	if n := i.Fetches(); n > 2 {
-		t.Errorf("%d fetches, want at most two in a minute", n)
+	if n := i.Fetches(); n != 1 {
+		t.Errorf("%d fetches, want the first one only", n)
+	}
+	// A forgery that says it is newer than the set costs a fetch, and cannot be decided while there may be none.
+	refusedAs(t, o, auth.KindUnknownKey, bearer(i.Forge(i.Claims())))
+	unavailable(t, o, bearer(i.Forge(i.Claims())))
+	if n := i.Fetches(); n != 2 {
+		t.Errorf("%d fetches, want two", n)
 	}
 }
 
@@ -106,13 +112,30 @@ func userTests(userClaims map[string]any) []principalTest {
 			func(p *auth.Principal) { p.Roles = nil },
 		},
 		{"a user is bound to no product", userClaims, map[string]any{"product": "widgets"}, nil},
+		{
+			"a user named like its client's account", userClaims,
+			map[string]any{"preferred_username": "service-account-" + authtest.Portal, "product": "widgets"},
+			func(p *auth.Principal) { p.Name = "service-account-" + authtest.Portal },
+		},
+		{
+			"a user named nearly like its client's account", userClaims,
+			map[string]any{"preferred_username": "\u017fervice-account-" + authtest.Portal, "product": "widgets"},
+			func(p *auth.Principal) { p.Name = "\u017fervice-account-" + authtest.Portal },
+		},
+		{
+			"a user with another client's id", userClaims,
+			map[string]any{"client_id": authtest.Product, "product": "widgets"}, nil,
+		},
 	}
 }
 
 func serviceTests(serviceClaims map[string]any) []principalTest {
 	return []principalTest{
 		{"service", serviceClaims, nil, nil},
-		{"service by its name alone", serviceClaims, map[string]any{"client_id": nil}, nil},
+		{"not a service by its name alone", serviceClaims, map[string]any{"client_id": nil},
+			func(p *auth.Principal) {
+				p.Type, p.Name, p.Product = auth.TypeUser, "service-account-"+authtest.Product, ""
+			}},
 		{"service by client_id alone", serviceClaims, map[string]any{"preferred_username": nil}, nil},
 		{
 			"product by the client", serviceClaims, map[string]any{"product": nil},
@@ -166,7 +189,10 @@ func TestPrincipal(t *testing.T) {
 				if got.OrganizationFault != "" != (got.Organization == "") {
 					t.Errorf("organization %q with fault %q", got.Organization, got.OrganizationFault)
 				}
-				if got.OrganizationFault = ""; !reflect.DeepEqual(got, want) {
+				if got.ProductFault != "" != (got.Product == "") {
+					t.Errorf("product %q with fault %q", got.Product, got.ProductFault)
+				}
+				if got.OrganizationFault, got.ProductFault = "", ""; !reflect.DeepEqual(got, want) {
 					t.Errorf("%s:\n got %+v\nwant %+v", how, got, want)
 				}
 			}
@@ -187,9 +213,12 @@ func TestOrganization(t *testing.T) {
 	}{
 		{"one with an id", object{"acme": object{"id": "o-1"}}, "o-1", ""},
 		{"one with attributes", object{"acme": object{"id": "o-1", "color": []string{"red"}}}, "o-1", ""},
-		{"none", nil, "", "make the caller a member of one organisation"},
-		{"empty", object{}, "", "make the caller a member of one organisation"},
+		{"none", nil, "", "no organisation that is enabled, or to several"},
+		{"empty", object{}, "", "no organisation that is enabled, or to several"},
 		{"list", []string{"acme"}, "", "'Add organization id'"},
+		{"list of two", []string{"acme", "umbrella"}, "", "holds 2 organisations"},
+		{"list of two without ids", []string{"acme", "umbrella"}, "", "'Add organization id'"},
+		{"list of an object", []any{object{"acme": object{"id": "o-1"}}}, "", "not an object of alias to {id}"},
 		{"empty list", []string{}, "", "'Add organization id'"},
 		{"text", "acme", "", "'Multivalued' and 'Add organization id'"},
 		{"no id", object{"acme": object{}}, "", "'Add organization id'"},
@@ -206,7 +235,7 @@ func TestOrganization(t *testing.T) {
 			"holds 2 organisations",
 		},
 		{"alias to a text", object{"acme": "o-1"}, "", "not an object of alias to {id}"},
-		{"number", 1, "", "not an object of alias to {id}"},
+		{"alias that is a number", 2024, "", "'Multivalued' and 'Add organization id'"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			claims := i.Claims(auth.RoleTenantAdmin)
@@ -220,6 +249,117 @@ func TestOrganization(t *testing.T) {
 				t.Errorf("the fault holds a value of the token: %s", p.OrganizationFault)
 			}
 		})
+	}
+}
+
+// TestAbsentOrganization asserts that a token without the claim is told apart by its scopes, as far as Keycloak lets
+// it.
+func TestAbsentOrganization(t *testing.T) {
+	t.Parallel()
+	i := authtest.NewInMemory()
+	o := loaded(t, i, nil)
+	for _, test := range []struct {
+		scope any
+		fault string
+	}{
+		{nil, "no scope organization"},
+		{"", "no scope organization"},
+		{"openid profile organizations", "no scope organization"},
+		{[]string{"organization"}, "no scope organization"},
+		{"openid organization profile", "or to several of which the login chose none"},
+		{"openid organization:*", "belongs to no organisation that is enabled"},
+		{"organization:acme", "is disabled, or the user is no longer a member"},
+	} {
+		claims := i.Claims(auth.RoleTenantAdmin)
+		delete(claims, "organization")
+		claims["scope"] = test.scope
+		fault := accepted(t, o, i.Sign(claims)).OrganizationFault
+		if !strings.Contains(fault, test.fault) || strings.Contains(fault, "acme") {
+			t.Errorf("with the scope %v the fault is %q", test.scope, fault)
+		}
+	}
+}
+
+// TestProductFault asserts that a caller without a product hears why.
+func TestProductFault(t *testing.T) {
+	t.Parallel()
+	i := authtest.NewInMemory()
+	o := loaded(t, i, nil)
+	for fault, change := range map[string]map[string]any{
+		"no service account":          {"client_id": nil},
+		"OIDC_PRODUCT_CLIENTS":        {"product": nil},
+		"not the key of one product:": {"product": []string{"widgets"}},
+	} {
+		claims := i.ServiceClaims(auth.RoleKeysVerify)
+		for name, value := range change {
+			if claims[name] = value; value == nil {
+				delete(claims, name)
+			}
+		}
+		if p := accepted(t, o, i.Sign(claims)); p.Product != "" || !strings.Contains(p.ProductFault, fault) {
+			t.Errorf("product %q, %q, want %q", p.Product, p.ProductFault, fault)
+		}
+	}
+}
+
+// TestKinds asserts which kind of refusal each fault is, and what the caller hears: nothing but what it knows anyhow.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	i := authtest.NewInMemory()
+	o := loaded(t, i, nil)
+	with := func(name string, value any) string {
+		claims := i.Claims(auth.RoleOperator)
+		claims[name] = value
+		return "Bearer " + i.Sign(claims)
+	}
+	const (
+		none      = "The request has no Authorization header."
+		notBearer = "The Authorization header must be Bearer and one access token."
+		tooLong   = "The access token has more than 32 KiB."
+		expired   = "The access token has expired."
+	)
+	good := i.Sign(i.Claims())
+	old := i.Claims()
+	old["iat"] = time.Now().Add(-time.Minute).Unix()
+	for name, test := range map[string]struct {
+		header string
+		kind   auth.RefusalKind
+		detail string
+	}{
+		"none":          {"", auth.KindNoCredential, none},
+		"Basic":         {"Basic eA==", auth.KindMalformed, notBearer},
+		"too long":      {"Bearer " + strings.Repeat("x", 32<<10+1), auth.KindMalformed, tooLong},
+		"no token":      {"Bearer x.y.z", auth.KindMalformed, ""},
+		"alg":           {"Bearer " + i.SignWith(map[string]any{"alg": "HS256"}, i.Claims()), auth.KindMalformed, ""},
+		"kid no text":   {"Bearer " + i.SignWith(map[string]any{"kid": 1}, i.Claims()), auth.KindMalformed, ""},
+		"issuer":        {with("iss", "http://evil.test"), auth.KindClaims, ""},
+		"audience":      {with("aud", "billing"), auth.KindClaims, ""},
+		"not yet valid": {with("nbf", time.Now().Add(time.Hour).Unix()), auth.KindClaims, ""},
+		"expired":       {with("exp", time.Now().Add(-time.Hour).Unix()), auth.KindExpired, expired},
+		"unknown key":   {"Bearer " + i.Forge(old), auth.KindUnknownKey, ""},
+		"bad signature": {"Bearer " + good[:len(good)-8] + "AAAAAAAA", auth.KindBadSignature, ""},
+	} {
+		r := request()
+		if test.header != "" {
+			r.Header.Set("Authorization", test.header)
+		}
+		_, err := o.Authenticate(r)
+		if no, is := errors.AsType[*auth.Refused](err); !is || no.Kind != test.kind || no.Detail != test.detail {
+			t.Errorf("%s: %+v", name, err)
+		}
+	}
+}
+
+// TestExpiredTellsNothingElse asserts that a caller who hears of an expired token does not learn whether its issuer,
+// audience or client would be accepted.
+func TestExpiredTellsNothingElse(t *testing.T) {
+	t.Parallel()
+	i := authtest.NewInMemory()
+	o := loaded(t, i, nil)
+	for claim, value := range map[string]any{"iss": "x", "aud": "x", "azp": "x", "typ": "ID", "sub": ""} {
+		claims := i.Claims()
+		claims["exp"], claims[claim] = time.Now().Add(-time.Hour).Unix(), value
+		refusedAs(t, o, auth.KindExpired, bearer(i.Forge(claims)))
 	}
 }
 
@@ -287,9 +427,9 @@ func TestHeader(t *testing.T) {
 		}
 	}
 	long := i.Claims()
-	long["padding"] = strings.Repeat("x", 11_000)
+	long["padding"] = strings.Repeat("x", 22_500)
 	accepted(t, o, i.Sign(long))
-	long["padding"] = strings.Repeat("x", 13_000)
+	long["padding"] = strings.Repeat("x", 25_000)
 	refused(t, o, bearer(i.Sign(long)))
 }
 
@@ -359,9 +499,7 @@ func TestNoKeys(t *testing.T) {
 	i := authtest.NewInMemory()
 	i.SetDown(true)
 	o := start(t, i, nil)
-	if _, err := o.Authenticate(bearer(i.Sign(i.Claims()))); !errors.Is(err, auth.ErrNoKeys) {
-		t.Errorf("a token while there are no keys: %v, want ErrNoKeys", err)
-	}
+	unavailable(t, o, bearer(i.Sign(i.Claims())))
 	refused(t, o, request())
 	refused(t, o, bearer("x.y.z"))
 	r := request()

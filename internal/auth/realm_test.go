@@ -233,7 +233,7 @@ func TestRealmTokens(t *testing.T) {
 		claims := r.token(t, i, test.client, test.user)
 		got := accepted(t, o, i.Sign(claims))
 		test.want.ID, test.want.AZP = "id-of-"+test.user, test.client
-		test.want.OrganizationFault = got.OrganizationFault
+		test.want.OrganizationFault, test.want.ProductFault = got.OrganizationFault, got.ProductFault
 		if !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s through %s:\n got %+v\nwant %+v", test.user, test.client, got, test.want)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -41,6 +42,7 @@ type claims struct {
 
 	// Of these a wrong shape costs the caller rights and not the whole token.
 	Access       jsontext.Value `json:"resource_access"`
+	Scope        jsontext.Value `json:"scope"`
 	Organization jsontext.Value `json:"organization"`
 	Product      jsontext.Value `json:"product"`
 }
@@ -62,24 +64,24 @@ func (a *audience) UnmarshalJSON(text []byte) error {
 func unpack(token string) (claims, *Refused) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 || slices.Contains(parts, "") {
-		return claims{}, &Refused{"the token is not header, payload and signature"}
+		return claims{}, malformed("the token is not header, payload and signature")
 	}
 	if strings.ContainsAny(token, "\r\n") { // which base64 would skip
-		return claims{}, &Refused{"the token is not in base64url"}
+		return claims{}, malformed("the token is not in base64url")
 	}
 	var header map[string]jsontext.Value
 	if err := part(parts[0], &header); err != nil {
-		return claims{}, &Refused{"the token's header " + err.Error()}
+		return claims{}, malformed("the token's header " + err.Error())
 	}
 	if err := checkHeader(header); err != nil {
 		return claims{}, err
 	}
 	var c claims
 	if err := part(parts[1], &c); err != nil {
-		return claims{}, &Refused{"the token's payload " + err.Error()}
+		return claims{}, malformed("the token's payload " + err.Error())
 	}
 	if _, err := base64.RawURLEncoding.Strict().DecodeString(parts[2]); err != nil {
-		return claims{}, &Refused{"the token's signature is not in base64url"}
+		return claims{}, malformed("the token's signature is not in base64url")
 	}
 	return c, nil
 }
@@ -109,17 +111,17 @@ func part(text string, into any) error {
 func checkHeader(header map[string]jsontext.Value) *Refused {
 	for _, name := range keyed {
 		if _, found := header[name]; found {
-			return &Refused{"the token's header has a " + name}
+			return malformed("the token's header has a " + name)
 		}
 	}
-	if alg := headerText(header, "alg"); alg != "RS256" {
-		return &Refused{fmt.Sprintf("the token is signed with %q, not RS256", clip(alg))}
+	if alg := headerText(header, "alg"); !slices.Contains(algorithms, jose.SignatureAlgorithm(alg)) {
+		return malformed(fmt.Sprintf("the token is signed with %q, which is none of %v", clip(alg), algorithms))
 	}
 	switch typ := headerText(header, "typ"); strings.ToLower(typ) {
 	case "", "jwt", "at+jwt", "application/at+jwt":
 		return nil
 	default:
-		return &Refused{fmt.Sprintf("the token's header says it is a %q", clip(typ))}
+		return malformed(fmt.Sprintf("the token's header says it is a %q", clip(typ)))
 	}
 }
 
@@ -132,45 +134,61 @@ func headerText(header map[string]jsontext.Value, name string) string {
 	return text
 }
 
-// check holds the claims to what o accepts at an instant; only the signature is left then.
+// check holds the claims to what o accepts at an instant; only the signature is left then. Expiry comes first: a caller
+// is told of it, and must not learn from that what else would be accepted.
 func (c *claims) check(o *OIDCConfig, now time.Time) *Refused {
-	switch {
+	switch refused := c.checkTimes(now); {
+	case refused != nil:
+		return refused
 	case c.Issuer != o.Issuer:
-		return &Refused{fmt.Sprintf("the token is of the issuer %q, not %q", clip(c.Issuer), o.Issuer)}
+		return wrong("the token is of the issuer %q, not %q", clip(c.Issuer), o.Issuer)
 	case !slices.Contains(c.Audience, o.Audience):
-		return &Refused{fmt.Sprintf("the token is for %q, not %q", clip(strings.Join(c.Audience, " ")), o.Audience)}
+		return wrong("the token is for %q, not %q", clip(strings.Join(c.Audience, " ")), o.Audience)
 	case c.Type != "Bearer":
-		return &Refused{fmt.Sprintf("the token is not an access token: its typ is %q, not Bearer", clip(c.Type))}
+		return wrong("the token is not an access token: its typ is %q, not Bearer", clip(c.Type))
 	case len(c.Confirmation) > 0:
-		return &Refused{"the token is bound to a key of its sender (cnf), which is not supported"}
+		return wrong("the token is bound to a key of its sender (cnf), which is not supported")
 	case !fit(c.Subject):
-		return &Refused{"the token has no sub, or one that is too long or not printable"}
+		return wrong("the token has no sub, or one that is too long or not printable")
 	case c.AZP != "" && !fit(c.AZP):
-		return &Refused{"the token's client (azp) is too long or not printable"}
+		return wrong("the token's client (azp) is too long or not printable")
 	case len(o.AllowedAZP) > 0 && !slices.Contains(o.AllowedAZP, c.AZP):
-		return &Refused{fmt.Sprintf("the token's client (azp) %q is not allowed", clip(c.AZP))}
+		return wrong("the token's client (azp) %q is not allowed", clip(c.AZP))
 	}
-	return c.checkTimes(now)
+	return nil
+}
+
+// wrong refuses a token by a claim.
+func wrong(reason string, values ...any) *Refused {
+	return &Refused{Kind: KindClaims, Reason: fmt.Sprintf(reason, values...)}
 }
 
 func (c *claims) checkTimes(now time.Time) *Refused {
 	if c.Expires == nil {
-		return &Refused{"the token never expires: it has no exp"}
+		return wrong("the token never expires: it has no exp")
 	}
 	for _, t := range []*float64{c.Expires, c.NotBefore, c.IssuedAt} {
 		if t != nil && (*t < 0 || *t > latest) {
-			return &Refused{"a time in the token is out of range"}
+			return wrong("a time in the token is out of range")
 		}
 	}
 	switch {
 	case !now.Before(instant(*c.Expires).Add(leeway)):
-		return &Refused{"the token expired at " + instant(*c.Expires).UTC().Format(time.RFC3339)}
+		return &Refused{
+			Kind: KindExpired, Detail: "The access token has expired.",
+			Reason: "the token expired at " + instant(*c.Expires).UTC().Format(time.RFC3339),
+		}
 	case c.NotBefore != nil && now.Add(leeway).Before(instant(*c.NotBefore)):
-		return &Refused{"the token is not valid before " + instant(*c.NotBefore).UTC().Format(time.RFC3339)}
+		return wrong("the token is not valid before %s", instant(*c.NotBefore).UTC().Format(time.RFC3339))
 	case c.IssuedAt != nil && now.Add(leeway).Before(instant(*c.IssuedAt)):
-		return &Refused{"the token was issued in the future, at " + instant(*c.IssuedAt).UTC().Format(time.RFC3339)}
+		return wrong("the token was issued in the future, at %s", instant(*c.IssuedAt).UTC().Format(time.RFC3339))
 	}
 	return nil
+}
+
+// issuedBy reports whether the token claims to have been issued by an instant, with some time to spare.
+func (c *claims) issuedBy(t time.Time, spare time.Duration) bool {
+	return c.IssuedAt != nil && !instant(*c.IssuedAt).Add(spare).After(t)
 }
 
 // instant is a NumericDate, which may have a fraction, as a time.

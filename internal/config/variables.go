@@ -8,7 +8,7 @@ var Variables = []Variable{
 	{"APP_ENV", "dev", "one of `dev`, `stage`, `prod`; `stage` and `prod` refuse to start unsafely"},
 	{"ADDR", ":8090", "listen address"},
 	{"AUTH_MODE", "dev in dev, else oidc", "one of `dev`, `oidc`; `dev` only with `APP_ENV=dev`"},
-	{"DEV_ALLOW_REMOTE", "false", "`true` lets dev identities in from other machines than this one"},
+	{"DEV_ALLOW_REMOTE", "false", "`true` lets dev identities in from other machines, and under any host name"},
 	{"KEYCLOAK_ISSUER", "http://localhost:8080/realms/breakpilot-dev", "OIDC issuer URL; https outside dev"},
 	{"OIDC_AUDIENCE", "tenant-registry", "the audience that a token must have"},
 	{"OIDC_ALLOWED_AZP", "", "clients whose tokens are taken, separated by commas; empty means any"},

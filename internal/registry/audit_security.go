@@ -54,7 +54,7 @@ type SecurityLog struct {
 	closed   bool
 	reads    *otter.Cache[logRead, time.Time] // when the event about it was written
 	pending  map[logRead]bool                 // the event about it waits to be written
-	refusals map[string]*refusals             // by action
+	refusals map[string]*refusals             // by action and kind
 }
 
 // securityEvent is an event that waits to be written.
@@ -95,11 +95,11 @@ func (l *SecurityLog) start(s *Service) {
 }
 
 // AuthenticationFailed records a credential that was not accepted; reason is for operators and holds nothing of the
-// credential.
-func (l *SecurityLog) AuthenticationFailed(by Caller, reason string) {
+// credential. Refusals of one kind suppress no other kind; kinds are a closed set, since each has its own bound.
+func (l *SecurityLog) AuthenticationFailed(by Caller, kind, reason string) {
 	l.refuse(by, audit.Event{
 		Action: actionAuthenticationFailed, IsAnonymous: true,
-		Fields: map[string]string{"route": by.Route, "reason": reason},
+		Fields: map[string]string{"route": by.Route, "kind": kind, "reason": reason},
 	})
 }
 
@@ -154,8 +154,8 @@ func logTarget(group *uuid.UUID) audit.Party {
 	return audit.Party{ID: group.String(), Type: "tenant"}
 }
 
-// refuse records at most one event of an action each refusalInterval; the next one holds how many were suppressed
-// meanwhile.
+// refuse records at most one event of an action and a kind each refusalInterval; the next one holds how many were
+// suppressed meanwhile.
 func (l *SecurityLog) refuse(by Caller, e audit.Event) {
 	if l == nil {
 		return
@@ -178,10 +178,11 @@ func withSuppressed(e audit.Event, count int) audit.Event {
 func (l *SecurityLog) refusalIsDue(e audit.Event) (suppressed int, due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	kind := l.refusals[e.Action]
+	bucket := e.Action + " " + e.Fields["kind"]
+	kind := l.refusals[bucket]
 	if kind == nil {
 		kind = &refusals{}
-		l.refusals[e.Action] = kind
+		l.refusals[bucket] = kind
 	}
 	if e.Created.Sub(kind.at) < refusalInterval {
 		kind.suppressed++

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -121,13 +122,13 @@ func TestSecurityLog_oneRefusalPerSecond(t *testing.T) {
 	anonymous := registry.Caller{SourceIP: "192.0.2.9", RequestID: "req-2", Route: "GET /v1/audit"}
 	f.by.Route = "POST /v1/tenants"
 	for range 1000 {
-		l.AuthenticationFailed(anonymous, "the token has expired")
+		l.AuthenticationFailed(anonymous, "expired", "the token has expired")
 		l.AuthorizationDenied(f.by, "none of its roles")
 	}
 	f.sleep(time.Second)
-	l.AuthenticationFailed(anonymous, "the token has expired")
+	l.AuthenticationFailed(anonymous, "expired", "the token has expired")
 	f.sleep(time.Second)
-	l.AuthenticationFailed(anonymous, "the token has expired")
+	l.AuthenticationFailed(anonymous, "expired", "the token has expired")
 	got := recorded()
 	want := "[token.refuse  function.deny  token.refuse  token.refuse  function.deny ]"
 	if fmt.Sprint(actions(got)) != want {
@@ -147,6 +148,32 @@ func TestSecurityLog_oneRefusalPerSecond(t *testing.T) {
 	}
 	if got[2].Fields["suppressed"] != "999" || got[3].Fields["suppressed"] != "" {
 		t.Errorf("the next ones say %v and %v", got[2].Fields, got[3].Fields)
+	}
+}
+
+// Refusals of one kind suppress no other: a flood of forged tokens does not hide the first expired one.
+func TestSecurityLog_eachKindOfRefusalIsRecorded(t *testing.T) {
+	t.Parallel()
+	f, l, recorded := securityFixture(t)
+	anonymous := registry.Caller{SourceIP: "192.0.2.9", RequestID: "req-2", Route: "GET /v1/audit"}
+	for range 100 {
+		l.AuthenticationFailed(anonymous, "bad_signature", "the signature is wrong")
+	}
+	l.AuthenticationFailed(anonymous, "expired", "the token has expired")
+	l.AuthorizationDenied(f.by, "none of its roles")
+	f.sleep(time.Second)
+	l.AuthenticationFailed(anonymous, "expired", "the token has expired")
+	l.AuthenticationFailed(anonymous, "bad_signature", "the signature is wrong")
+	got := []string{}
+	for _, e := range recorded() {
+		got = append(got, strings.TrimSpace(e.Action+" "+e.Fields["kind"]+" "+e.Fields["suppressed"]))
+	}
+	want := []string{
+		"token.refuse bad_signature", "token.refuse expired", "function.deny", "token.refuse expired",
+		"token.refuse bad_signature 99",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("there is %q, want %q", got, want)
 	}
 }
 
@@ -193,7 +220,7 @@ func TestSecurityLog_isBounded(t *testing.T) {
 	}
 	var none *registry.SecurityLog
 	none.LogRead(f.by, nil)
-	none.AuthenticationFailed(f.by, "")
+	none.AuthenticationFailed(f.by, "", "")
 	none.AuthorizationDenied(f.by, "")
 	f.must(none.RecordExport(f.ctx, f.by, uuid.Nil, nil))
 	none.Close(t.Context())

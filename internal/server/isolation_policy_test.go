@@ -25,7 +25,7 @@ catalog                          |        | yes                    |            
 request, trial-request           |        | yes                    |             |             | own          | yes
 API keys                         |        | yes                    |             |             | own          | yes
 verify                           |        |                        | own product |             |              | yes
-append audit                     |        | yes                    | yes         | yes         |              | yes
+append audit                     |        | yes                    | own product | yes         |              | yes
 query audit                      |        |                        |             |             | own          | yes
 `
 
@@ -135,6 +135,7 @@ const (
 	foreign  = "foreign"          // another tenant, or something of it
 	unknown  = "unknown"          // does not exist
 	platform = "the platform"     // what belongs to no tenant
+	reported = "platform's log"   // to report to
 	others   = "another product"  // asked about by its name
 	whole    = "the whole of all" // every tenant's at once
 )
@@ -150,6 +151,8 @@ func (a expectedAccess) sees(object string) bool {
 		return a.all || a.product
 	case unknown:
 		return false
+	case reported:
+		return a.operator
 	}
 	return a.all // platform, others, whole
 }

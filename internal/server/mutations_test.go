@@ -161,7 +161,9 @@ var mutations = map[string]mutation{
 			}
 		},
 		also: func(*fixtures) []isolationCase {
-			return []isolationCase{{platform, jsonRequest("/v1/audit", reportAboutPlatform()), http.StatusCreated, 0}}
+			return []isolationCase{{
+				reported, jsonRequest("/v1/audit", reportAboutPlatform()), http.StatusCreated, http.StatusBadRequest,
+			}}
 		},
 	},
 	"POST /v1/audit/bulk": {
@@ -176,7 +178,9 @@ var mutations = map[string]mutation{
 			}
 		},
 		also: func(*fixtures) []isolationCase {
-			return []isolationCase{{platform, recordEvents(reportAboutPlatform()), http.StatusCreated, 0}}
+			return []isolationCase{{
+				reported, recordEvents(reportAboutPlatform()), http.StatusCreated, http.StatusBadRequest,
+			}}
 		},
 	},
 }

@@ -47,7 +47,8 @@ func (s *Server) caller(rt *route, r *http.Request) (registry.Caller, error) {
 	return by, err
 }
 
-// authenticate verifies the request's credential. The reason of a refusal is for the log only.
+// authenticate verifies the request's credential. The reason of a refusal is for the logs; the caller is told what
+// helps no attacker.
 func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, error) {
 	info := web.Info(r)
 	who, err := s.auth.Authenticate(r)
@@ -56,55 +57,76 @@ func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, 
 		return who, nil
 	}
 	var refused *auth.Refused
+	var unavailable *auth.KeysUnavailable
 	switch {
 	case errors.As(err, &refused):
 		s.security.AuthenticationFailed(
-			registry.Caller{SourceIP: address, RequestID: info.OwnID(), Route: info.Route}, refused.Reason,
+			registry.Caller{SourceIP: address, RequestID: info.OwnID(), Route: info.Route},
+			string(refused.Kind), refused.Reason,
 		)
 		if !s.limits.failures.Allow(web.Network(address)) {
 			return who, web.TooManyRequests()
 		}
-		s.log.InfoContext(info.Context, "authentication failed",
+		s.log.InfoContext(info.Context, "authentication failed", "kind", refused.Kind,
 			"reason", refused.Reason, "source_ip", address, "route", info.Route, "request_id", info.ID)
-		return who, web.NewProblem(codeUnauthenticated, "The request needs a valid bearer token.")
-	case errors.Is(err, auth.ErrNoKeys):
-		return who, web.NewProblem(web.CodeUnavailable, "Tokens cannot be verified yet.")
+		return who, web.NewProblem(
+			codeUnauthenticated, cmp.Or(refused.Detail, "The request needs a valid bearer token."),
+		)
+	case errors.As(err, &unavailable):
+		return who, &web.Problem{
+			Code: web.CodeUnavailable, Detail: "The token cannot be verified yet.", RetryAfter: unavailable.RetryAfter,
+		}
 	}
 	return who, err
 }
 
-// deny refuses a caller that may not call the route. The reason is for the logs only.
+// deny refuses a caller that may not call the route. The reason is about the caller's own token, so the caller is told.
 func (s *Server) deny(r *http.Request, by registry.Caller, reason string) error {
 	info := web.Info(r)
 	s.security.AuthorizationDenied(by, reason)
 	s.log.WarnContext(info.Context, "authorization denied", "reason", reason, "principal", by.Actor.ID,
 		"azp", by.Actor.Fields["azp"], "route", info.Route, "request_id", info.ID)
-	return web.NewProblem(registry.CodeForbidden, "The caller may not do this.")
+	return web.NewProblem(registry.CodeForbidden, "The caller may not do this: "+reason+".")
 }
 
 // access is what the caller's roles reach on a route, all of them together; if that is nothing, missing is the reason.
 func (s *Server) access(
 	ctx context.Context, p policy, who auth.Principal,
 ) (access registry.Access, missing string, err error) {
-	granted, reason := false, "it has none of the roles that the route is for"
+	granted := false
 	for _, role := range p.roles {
 		if !who.Has(role) {
 			continue
 		}
-		missing, err := s.grant(ctx, &access, role, who)
+		reason, err := s.grant(ctx, &access, role, who)
 		if err != nil {
 			return access, "", err
 		}
-		if missing == "" {
+		if reason == "" {
 			granted = true
 		} else {
-			reason = missing
+			missing = reason
 		}
 	}
-	if granted {
-		reason = ""
+	switch {
+	case granted:
+		missing = ""
+	case missing == "":
+		missing = p.unmet(who)
 	}
-	return access, reason, nil
+	return access, missing, nil
+}
+
+// unmet says that a caller has none of the roles that a route is for.
+func (p policy) unmet(who auth.Principal) string {
+	if len(who.Roles) == 0 {
+		return "its token has no role of this service's client"
+	}
+	needed := make([]string, len(p.roles))
+	for i, role := range p.roles {
+		needed[i] = string(role)
+	}
+	return "it has none of the roles that the route is for: " + strings.Join(needed, ", ")
 }
 
 // grant widens the access by what a role reaches. If that is nothing it returns what is missing, in a sentence for an
@@ -121,7 +143,8 @@ func (s *Server) grant(
 		access.Reports = true
 	case keysVerify:
 		if access.Product = who.Product; who.Product == "" {
-			missing = "the service account is bound to no product: set the claim product or OIDC_PRODUCT_CLIENTS"
+			const unbound = "the service account is bound to no product: set the claim product or OIDC_PRODUCT_CLIENTS"
+			missing = cmp.Or(who.ProductFault, unbound)
 		}
 	case tenantAdmin:
 		ctx, cancel := context.WithTimeout(ctx, s.callTimeout)

@@ -96,7 +96,8 @@ func TestDevIdentity_isRefusedBehindProxies(t *testing.T) {
 	for name, value := range map[string]string{
 		"Forwarded": "for=127.0.0.1", "X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": "localhost",
 		"X-Forwarded-Proto":    "http",
-		"X-Forwarded-Anything": "", "Via": "1.1 proxy", "via": "1.1 proxy",
+		"X-Forwarded-Anything": "", "Via": "1.1 proxy", "via": "1.1 proxy", "X-Real-IP": "127.0.0.1",
+		"CF-Connecting-IP": "127.0.0.1", "True-Client-IP": "127.0.0.1", "X-Envoy-External-Address": "127.0.0.1",
 	} {
 		for _, r := range []request{
 			fetch("/v1/catalog"), fetch("/v1/catalog").bearer("dev-operator"),
@@ -124,9 +125,36 @@ func TestDevIdentity_isRefusedFromOtherMachines(t *testing.T) {
 				Logger: slog.New(slog.DiscardHandler),
 			})
 			r, w := httptest.NewRequest(http.MethodGet, "/v1/catalog", nil), httptest.NewRecorder()
-			r.RemoteAddr = peer
+			r.RemoteAddr, r.Host = peer, "localhost"
 			if s.ServeHTTP(w, r); w.Code != status {
 				t.Errorf("from %s, remote allowed: %t: %d %s, want %d", peer, allowed, w.Code, w.Body, status)
+			}
+		}
+	}
+}
+
+// TestDevIdentity_isRefusedForOtherHosts asserts that a page under any other name, which its owner has pointed to this
+// machine (DNS rebinding), has no development identity, unless the configuration allows it; what needs no identity is
+// served under any name.
+func TestDevIdentity_isRefusedForOtherHosts(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]map[bool]int{
+		"localhost:8090": {false: 200, true: 200}, "127.0.0.1:8090": {false: 200, true: 200},
+		"[::1]:8090": {false: 200, true: 200}, "acme.localhost": {false: 200, true: 200},
+		"evil.example:8090": {false: 401, true: 200}, "registry": {false: 401, true: 200},
+		"192.0.2.1": {false: 401, true: 200},
+	} {
+		for allowed, status := range want {
+			s := New(Config{
+				Registry: registry.New(memory.New(), registry.Options{}), Auth: auth.NewDev(allowed), AuthMode: "dev",
+				Logger: slog.New(slog.DiscardHandler),
+			})
+			for target, status := range map[string]int{"/v1/catalog": status, "/healthz": 200} {
+				r, w := httptest.NewRequest(http.MethodGet, target, nil), httptest.NewRecorder()
+				r.RemoteAddr, r.Host = "127.0.0.1:9", host
+				if s.ServeHTTP(w, r); w.Code != status {
+					t.Errorf("%s for %s, remote allowed: %t: %d, want %d", target, host, allowed, w.Code, status)
+				}
 			}
 		}
 	}

@@ -3,7 +3,10 @@ package server
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -92,7 +95,7 @@ func TestTokens_haveTheAccessOfTheirRoles(t *testing.T) {
 }
 
 // TestTokens_withoutTenantAreRefused asserts that a tenant-admin whose token names no tenant is refused, and that the
-// log tells an administrator what to do.
+// caller and the log are told what an administrator can do.
 func TestTokens_withoutTenantAreRefused(t *testing.T) {
 	t.Parallel()
 	i := authtest.New()
@@ -108,7 +111,9 @@ func TestTokens_withoutTenantAreRefused(t *testing.T) {
 	}{
 		"one":           {map[string]any{"whatever": id}, 200, ""},
 		"none":          {map[string]any{}, 403, "no claim organization"},
+		"disabled":      {nil, 403, "no organisation that is enabled"},
 		"a list":        {[]string{"acme"}, 403, "Add organization id"},
+		"one name":      {"acme", 403, "'Multivalued'"},
 		"without an id": {map[string]any{"acme": map[string]any{}}, 403, "Add organization id"},
 		"several": {
 			map[string]any{"acme": id, "other": map[string]any{"id": "x"}}, 403, "holds 2 organisations",
@@ -123,8 +128,14 @@ func TestTokens_withoutTenantAreRefused(t *testing.T) {
 		got := server.send(fetch(join("/v1/tenants", mine.ID)).bearer(i.Sign(claims)).with(
 			"X-Request-Id", strings.ReplaceAll(name, " ", "-"),
 		))
-		if got.status != tc.status || strings.Contains(string(got.body), "rganization") {
+		if got.status != tc.status {
 			t.Errorf("%s: %d %s, want %d", name, got.status, got.body, tc.status)
+		}
+		if tc.status == http.StatusForbidden {
+			if p := got.wantProblem("forbidden"); !strings.Contains(p.Detail, tc.says) ||
+				strings.Contains(p.Detail, organization) || strings.Contains(p.Detail, "acme") {
+				t.Errorf("%s: the caller is told %q, want %q", name, p.Detail, tc.says)
+			}
 		}
 		for _, line := range server.logLines("authorization denied") {
 			if line["request_id"] == strings.ReplaceAll(name, " ", "-") &&
@@ -133,13 +144,37 @@ func TestTokens_withoutTenantAreRefused(t *testing.T) {
 			}
 		}
 	}
-	if n := len(server.logLines("authorization denied")); n != 6 {
-		t.Errorf("6 callers are refused, and the log has %d", n)
+	if n := len(server.logLines("authorization denied")); n != 8 {
+		t.Errorf("8 callers are refused, and the log has %d", n)
+	}
+}
+
+// TestTokens_withoutRolesAreToldWhy asserts that a caller who may not call a route hears what its token lacks.
+func TestTokens_withoutRolesAreToldWhy(t *testing.T) {
+	t.Parallel()
+	i := authtest.New()
+	defer i.Close()
+	server := loaded(newClient(t, memory.New(), registry.Options{}), i)
+	verify := jsonRequest("/v1/internal/api-keys/verify", object{"key": unknownKey, "product": "widgets"})
+	unbound := i.ServiceClaims(auth.RoleKeysVerify)
+	delete(unbound, "product")
+	renamed := i.Claims(auth.RoleKeysVerify) // a user, under the name of the client's account and with its product
+	renamed["preferred_username"], renamed["product"] = "service-account-"+authtest.Portal, "widgets"
+	for says, claims := range map[string]map[string]any{
+		"no role of this service's client":                                   i.Claims(),
+		"none of the roles that the route is for: operator, keys:verify":     i.Claims(auth.RolePortal),
+		"bound to no product: set the claim product or OIDC_PRODUCT_CLIENTS": unbound,
+		"only service accounts are bound to a product":                       renamed,
+	} {
+		detail := server.send(verify.bearer(i.Sign(claims))).wantProblem("forbidden").Detail
+		if !strings.HasPrefix(detail, "The caller may not do this: ") || !strings.Contains(detail, says) {
+			t.Errorf("the caller is told %q, want %q", detail, says)
+		}
 	}
 }
 
 // TestTokens_forgedAreRefusedAlike sends every forgery to a route that reads and one that changes: each is refused with
-// the same bytes, whose reason is in the log alone.
+// the same bytes but for what the caller can see for itself, and the reason is in the log alone.
 func TestTokens_forgedAreRefusedAlike(t *testing.T) {
 	t.Parallel()
 	i := authtest.New()
@@ -155,7 +190,7 @@ func TestTokens_forgedAreRefusedAlike(t *testing.T) {
 		t.Fatalf("there are %d forgeries", len(forgeries))
 	}
 	logged, tokens := len(server.log.String()), map[string]string{}
-	var first string
+	first := map[string]string{} // by the detail
 	for n, forgery := range forgeries {
 		for _, r := range []request{
 			fetch("/v1/tenants/by-slug/control"),
@@ -168,11 +203,12 @@ func TestTokens_forgedAreRefusedAlike(t *testing.T) {
 			}
 			got.wantHeader("WWW-Authenticate", `Bearer realm="tenant-registry"`)
 			text := withoutID(got, id)
-			if first == "" {
-				first = text
+			detail := got.wantProblem("unauthenticated").Detail
+			if first[detail] == "" {
+				first[detail] = text
 			}
-			if got.status != http.StatusUnauthorized || text != first {
-				t.Errorf("%s at %s answers\n%s\nand others\n%s", forgery.Name, r.target, text, first)
+			if text != first[detail] {
+				t.Errorf("%s at %s answers\n%s\nand others\n%s", forgery.Name, r.target, text, first[detail])
 			}
 			added := server.log.String()[logged:]
 			logged += len(added)
@@ -187,6 +223,11 @@ func TestTokens_forgedAreRefusedAlike(t *testing.T) {
 			tokens[token] = forgery.Name
 		}
 	}
+	wantEqual(t, "what callers are told", slices.Sorted(maps.Keys(first)), []string{
+		"The Authorization header must be Bearer and one access token.", "The access token has expired.",
+		"The access token has more than 32 KiB.", "The request has no Authorization header.",
+		"The request needs a valid bearer token.",
+	})
 	testkit.Eventually(t, "all requests are logged", func() bool {
 		return len(server.logLines("request")) >= 2*len(forgeries)
 	})
@@ -238,9 +279,11 @@ func TestTokens_areUnavailableWithoutKeys(t *testing.T) {
 		server := verified(api, i)
 		token := i.Sign(i.Claims(auth.RoleOperator))
 		apiRoutes(t, func(rt route, r request) {
-			p := server.send(r.bearer(token)).wantHeader("Retry-After", "2").wantProblem("unavailable")
-			if p.Detail != "Tokens cannot be verified yet." {
-				t.Errorf("%s: %s", rt.Path, p.Detail)
+			got := server.send(r.bearer(token))
+			p := got.wantProblem("unavailable")
+			after, err := strconv.Atoi(got.header.Get("Retry-After"))
+			if p.Detail != "The token cannot be verified yet." || err != nil || after < 1 || after > 30 {
+				t.Errorf("%s: %s, retry after %q", rt.Path, p.Detail, got.header.Get("Retry-After"))
 			}
 			server.send(r).wantProblem("unauthenticated")
 		})
@@ -265,7 +308,7 @@ func TestTokens_outliveTheIssuer(t *testing.T) {
 		server.send(fetch("/v1/catalog").bearer(i.Sign(claims))).want(http.StatusOK)
 	}
 	i.Rotate() // to a key that cannot be fetched
-	server.send(fetch("/v1/catalog").bearer(i.Sign(claims))).wantProblem("unauthenticated")
+	server.send(fetch("/v1/catalog").bearer(i.Sign(claims))).wantProblem("unavailable")
 	server.send(fetch("/readyz")).want(http.StatusOK)
 }
 
@@ -280,4 +323,11 @@ func TestTokens_followTheIssuersKeys(t *testing.T) {
 	i.Rotate()
 	server.send(fetch("/v1/catalog").bearer(i.Sign(i.Claims(auth.RoleOperator)))).want(http.StatusOK)
 	server.send(fetch("/v1/catalog").bearer(old)).wantProblem("unauthenticated")
+	// The key set was fetched twice now, so that a token of a newer key waits until it may be fetched again.
+	i.Rotate()
+	got := server.send(fetch("/v1/catalog").bearer(i.Sign(i.Claims(auth.RoleOperator))))
+	got.wantProblem("unavailable")
+	if after, err := strconv.Atoi(got.header.Get("Retry-After")); err != nil || after < 3 || after > 60 {
+		t.Errorf("retry after %q, want what is left of a minute", got.header.Get("Retry-After"))
+	}
 }

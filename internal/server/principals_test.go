@@ -24,7 +24,7 @@ func (p *principals) Authenticate(r *http.Request) (auth.Principal, error) {
 	defer p.mu.RUnlock()
 	who, found := p.known[name]
 	if !found {
-		return who, &auth.Refused{Reason: "the test has added no such principal"}
+		return who, &auth.Refused{Kind: auth.KindMalformed, Reason: "the test has added no such principal"}
 	}
 	return who, nil
 }

@@ -27,7 +27,7 @@ var problems = map[string]web.ProblemType{
 	codeUnauthenticated: {Status: http.StatusUnauthorized, Title: "Unauthenticated",
 		Remedy: "Send Authorization: Bearer with an access token for this service."},
 	registry.CodeForbidden: {Status: http.StatusForbidden, Title: "Forbidden",
-		Remedy: "Ask for the role that this call needs."},
+		Remedy: "Ask an administrator for what detail names."},
 	web.CodeNotFound: {Status: http.StatusNotFound, Title: "Not found",
 		Remedy: "Look the path up in the OpenAPI document."},
 	registry.CodeTenantNotFound: {Status: http.StatusNotFound, Title: "Tenant not found",

@@ -51,6 +51,14 @@ func (f *forger) good() string { return f.Sign(f.base()) }
 
 func (f *forger) base() map[string]any { return f.Claims(auth.RoleOperator) }
 
+// old are the claims of a token that was issued before the key set was loaded, so that it is known which keys there
+// were then. Of a token that says it is newer, nothing is known while the key set may not be fetched.
+func (f *forger) old() map[string]any {
+	c := f.base()
+	c["iat"] = time.Now().Add(-2 * time.Minute).Unix()
+	return c
+}
+
 // without signs the claims with one of them left out.
 func (f *forger) without(claim string) string {
 	c := f.base()
@@ -93,7 +101,7 @@ func (f *forger) requests() {
 }
 
 func (f *forger) algorithms() {
-	key, claims, good := f.signer(), text(f.base()), f.good()
+	key, claims, good := f.rsaKey(), text(f.base()), f.good()
 	head := func(alg string) string { return text(map[string]any{"alg": alg, "typ": "JWT", "kid": f.KeyID()}) }
 	f.token("alg none", unsigned(head("none"), claims)+".")
 	f.token("alg none without the last dot", unsigned(head("none"), claims))
@@ -104,14 +112,19 @@ func (f *forger) algorithms() {
 	f.token("HS256 with the modulus", signHS256(key.N.Bytes(), head("HS256"), claims))
 	f.token("HS256 with an empty secret", signHS256(nil, head("HS256"), claims))
 	f.token("RS512 by the right key", signRS512(key, head("RS512"), claims))
-	f.token("PS256 by the right key", signPS256(key, head("PS256"), claims))
+	f.token("PS256 by the right key", signPS256(key, head("PS256"), text(f.old())))
 	f.token("PS256 that says RS256", signPS256(key, head("RS256"), claims))
-	f.token("ES256", signES256(head("ES256"), claims))
+	f.token("PS256 by another key", signPS256(stranger(), head("PS256"), claims))
+	for _, alg := range []string{"ES256", "ES384", "EdDSA"} {
+		own := nextKey(signingKey{}, alg)
+		f.token(alg+" under the kid of an RSA key", own.sign(head(alg), claims))
+		f.token(alg+" that says RS256", own.sign(head("RS256"), claims))
+	}
 }
 
 func (f *forger) keys() {
-	claims := text(f.base())
-	own := jwk(&stranger().PublicKey, keyID(stranger()), "sig", "RS256")
+	claims := text(f.old())
+	own := signingKey{stranger(), "RS256", keyID(stranger().Public())}.jwk()
 	sign := func(header map[string]any) string {
 		h := map[string]any{"alg": "RS256", "typ": "JWT", "kid": own["kid"]}
 		for name, value := range header {
@@ -121,7 +134,7 @@ func (f *forger) keys() {
 	}
 	f.token("unknown kid", sign(nil))
 	f.token("known kid, another key", sign(map[string]any{"kid": f.KeyID()}))
-	f.token("kid of the encryption key, another key", sign(map[string]any{"kid": "enc-" + f.KeyID()}))
+	f.token("the encryption key, under its kid", sign(map[string]any{"kid": "enc-" + f.KeyID()}))
 	f.token("kid is a path", sign(map[string]any{"kid": "../../../dev/null"}))
 	f.token("embedded jwk", sign(map[string]any{"jwk": own}))
 	f.token("jku", sign(map[string]any{"jku": f.KeysURL()}))

@@ -2,9 +2,7 @@
 package authtest
 
 import (
-	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -35,8 +33,7 @@ type Issuer struct {
 	server *httptest.Server // nil for one in memory
 
 	mu      sync.Mutex
-	key     *rsa.PrivateKey
-	kid     string
+	key     signingKey
 	answer  http.Handler
 	fetches int
 }
@@ -85,20 +82,31 @@ func (i *Issuer) Config() auth.OIDCConfig {
 	return c
 }
 
-// Rotate replaces the key: the key set holds the new one only. Issuers share their keys' order, so the first keys of
-// two are equal.
-func (i *Issuer) Rotate() {
+// Rotate replaces the key: the key set holds the new one only, which is for RS256. Issuers share their keys' order, so
+// the first keys of two are equal.
+func (i *Issuer) Rotate() { i.RotateTo("RS256") }
+
+// RotateTo is Rotate with a key for one of RS256, PS256, ES256, ES384 and EdDSA.
+func (i *Issuer) RotateTo(alg string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.key = next(i.key)
-	i.kid = keyID(i.key)
+	i.key = nextKey(i.key, alg)
 }
 
 // RotateInPlace replaces the key but not its kid, which Keycloak never does.
 func (i *Issuer) RotateInPlace() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.key = next(i.key)
+	kid := i.key.kid
+	i.key = nextKey(i.key, i.key.alg)
+	i.key.kid = kid
+}
+
+// Repurpose keeps the RSA key and its kid and makes it one for another algorithm, as an administrator of Keycloak may.
+func (i *Issuer) Repurpose(alg string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.key.alg = alg
 }
 
 // Answer makes h answer for the key set instead, until it is nil. What h does counts as a fetch.
@@ -117,6 +125,36 @@ func (i *Issuer) SetDown(down bool) {
 	i.Answer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
+}
+
+// Hang makes the key set answer nothing until the request ends; Answer(nil) ends that.
+func (i *Issuer) Hang() {
+	i.Answer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+}
+
+// Publish makes the key set hold these keys instead; Answer(nil) ends that.
+func (i *Issuer) Publish(keys ...map[string]any) {
+	if keys == nil {
+		keys = []map[string]any{} // and not null
+	}
+	i.Answer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]any{"keys": keys})
+	}))
+}
+
+// JWK is the key that signs now as the key set shows it, with members replaced that are given as name and value in
+// turn; those that are nil are left out.
+func (i *Issuer) JWK(changes ...any) map[string]any {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	shown := i.key.jwk()
+	for n := 0; n < len(changes); n += 2 {
+		name := changes[n].(string)
+		if shown[name] = changes[n+1]; shown[name] == nil {
+			delete(shown, name)
+		}
+	}
+	return shown
 }
 
 // Fetches is how many times the key set was asked for.
@@ -141,16 +179,15 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (i *Issuer) serveKeys(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	i.fetches++
-	answer, key, kid := i.answer, i.key, i.kid
+	answer, key := i.answer, i.key
 	i.mu.Unlock()
 	if answer != nil {
 		answer.ServeHTTP(w, r)
 		return
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{
-		jwk(&key.PublicKey, "enc-"+kid, "enc", "RSA-OAEP"), // Keycloak has one for encryption too
-		jwk(&key.PublicKey, kid, "sig", "RS256"),
-	}})
+	encryption := rsaJWK(&stranger().PublicKey) // Keycloak has one for encryption too
+	encryption["kid"], encryption["use"], encryption["alg"] = "enc-"+key.kid, "enc", "RSA-OAEP"
+	_ = json.NewEncoder(w).Encode(map[string]any{"keys": []any{encryption, key.jwk()}})
 }
 
 // RoundTrip makes an Issuer the transport of a client: the request is answered in the caller's goroutine.
@@ -176,7 +213,7 @@ func (i *Issuer) Claims(roles ...auth.Role) map[string]any {
 		"resource_access": map[string]any{
 			Audience: map[string]any{"roles": roles}, "account": map[string]any{"roles": []string{"view-profile"}},
 		},
-		"scope":              "profile",
+		"scope":              "profile organization",
 		"preferred_username": "acme-admin",
 		"organization":       map[string]any{"acme": map[string]any{"id": "0f6d2f5e-7a3f-4c50-8a4c-2f4f1f6b7a11"}},
 	}
@@ -197,35 +234,38 @@ func (i *Issuer) ServiceClaims(roles ...auth.Role) map[string]any {
 // Sign makes a token of claims, as Keycloak would.
 func (i *Issuer) Sign(claims map[string]any) string { return i.SignWith(nil, claims) }
 
-// SignWith is Sign with other members in the header; those that are nil are left out. It signs with RS256 whatever alg
-// says.
+// SignWith is Sign with other members in the header; those that are nil are left out. It signs as the key does whatever
+// alg says.
 func (i *Issuer) SignWith(header, claims map[string]any) string {
-	h := map[string]any{"alg": "RS256", "typ": "JWT", "kid": i.KeyID()}
+	key := i.current()
+	h := map[string]any{"alg": key.alg, "typ": "JWT", "kid": key.kid}
 	for name, value := range header {
 		if h[name] = value; value == nil {
 			delete(h, name)
 		}
 	}
-	return i.SignText(text(h), text(claims))
+	return key.sign(text(h), text(claims))
 }
 
 // SignText signs a header and a payload as they are, which need not be JSON.
-func (i *Issuer) SignText(header, payload string) string {
-	return signRS256(i.signer(), header, payload)
+func (i *Issuer) SignText(header, payload string) string { return i.current().sign(header, payload) }
+
+// Forge makes a token of claims that is signed with a key which no issuer has, under its kid.
+func (i *Issuer) Forge(claims map[string]any) string {
+	return signRS256(stranger(), text(map[string]any{"alg": "RS256", "typ": "JWT", "kid": "forged"}), text(claims))
 }
 
 // KeyID is the kid of the key that signs now.
-func (i *Issuer) KeyID() string {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.kid
-}
+func (i *Issuer) KeyID() string { return i.current().kid }
 
-func (i *Issuer) signer() *rsa.PrivateKey {
+func (i *Issuer) current() signingKey {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.key
 }
+
+// rsaKey is the key that signs now. Forgeries are made of a realm with an RSA key.
+func (i *Issuer) rsaKey() *rsa.PrivateKey { return i.current().private.(*rsa.PrivateKey) }
 
 func text(v any) string {
 	b, err := json.Marshal(v)
@@ -233,48 +273,6 @@ func text(v any) string {
 		panic(err) // a test gave invalid JSON
 	}
 	return string(b)
-}
-
-// keys are made once for all issuers of a process, in order: to make one takes a tenth of a second.
-var keys struct {
-	sync.Mutex
-	made []*rsa.PrivateKey
-}
-
-// next returns the key that follows one, the first for nil.
-func next(after *rsa.PrivateKey) *rsa.PrivateKey {
-	keys.Lock()
-	defer keys.Unlock()
-	at := 0
-	for n, key := range keys.made {
-		if key == after {
-			at = n + 1
-		}
-	}
-	if at == len(keys.made) {
-		keys.made = append(keys.made, newKey())
-	}
-	return keys.made[at]
-}
-
-// stranger is a key that no issuer ever has.
-var stranger = sync.OnceValue(newKey)
-
-func newKey() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err) // the machine has no randomness
-	}
-	return key
-}
-
-func keyID(key *rsa.PrivateKey) string {
-	sum := sha256.Sum256(key.N.Bytes())
-	return encode(sum[:])
-}
-
-func jwk(key *rsa.PublicKey, kid, use, alg string) map[string]string {
-	return map[string]string{"kid": kid, "kty": "RSA", "use": use, "alg": alg, "n": encode(key.N.Bytes()), "e": "AQAB"}
 }
 
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }

@@ -33,18 +33,21 @@ func signPS256(key *rsa.PrivateKey, header, payload string) string {
 	}))
 }
 
-func signES256(header, payload string) string {
+// signECDSA signs with the digest that goes with the key's curve.
+func signECDSA(key *ecdsa.PrivateKey, header, payload string) string {
 	input := unsigned(header, payload)
-	sum := sha256.Sum256([]byte(input))
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	hash := crypto.SHA256
+	if key.Curve == elliptic.P384() {
+		hash = crypto.SHA384
+	}
+	digest := hash.New()
+	digest.Write([]byte(input))
+	r, s, err := ecdsa.Sign(rand.Reader, key, digest.Sum(nil))
 	if err != nil {
 		panic(err)
 	}
-	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
-	if err != nil {
-		panic(err)
-	}
-	return input + "." + encode(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
+	size := (key.Params().BitSize + 7) / 8
+	return input + "." + encode(append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...))
 }
 
 func signHS256(secret []byte, header, payload string) string {

@@ -42,6 +42,9 @@ type Problem struct {
 	RetryAfter time.Duration  // of 429 and 503, in seconds rounded up; 0: two seconds
 }
 
+// defaultRetryAfter is how long a caller waits if nothing says for how long.
+const defaultRetryAfter = 2 * time.Second
+
 // NewProblem makes a problem.
 func NewProblem(code, detail string, violations ...violation.Violation) *Problem {
 	return &Problem{Code: code, Detail: detail, Violations: violations}
