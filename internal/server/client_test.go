@@ -322,6 +322,7 @@ type problem struct {
 	Allowed        []string
 	TrialStartedAt string `json:"trial_started_at"`
 	TrialEndsAt    string `json:"trial_ends_at"`
+	Share          string `json:"share"`
 	Errors         []struct {
 		Pointer   *string `json:"pointer"`
 		Parameter string  `json:"parameter"`
