@@ -55,9 +55,11 @@ func (s *Server) unrouted(mux *http.ServeMux) http.Handler {
 // missing answers for a path or method that does not exist. Under /v1 even that is told to authenticated callers only.
 func (s *Server) missing(w http.ResponseWriter, r *http.Request, problem *web.Problem, allowed ...string) {
 	if r.URL.Path == "/v1" || strings.HasPrefix(r.URL.Path, "/v1/") {
-		who, err := s.authenticate(r, web.ClientIP(r, s.trustedProxies))
-		if err == nil && !s.limits.principals.Allow(who.ID) {
-			err = web.TooManyRequests()
+		who, err := s.authenticate(r, s.clientIP(r))
+		if err == nil {
+			if wait := s.limits.principals.Take(who.ID); wait > 0 {
+				err = web.TooManyRequests(wait)
+			}
 		}
 		if err != nil {
 			s.WriteError(w, r, err)

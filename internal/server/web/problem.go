@@ -1,10 +1,12 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -37,7 +39,11 @@ type Problem struct {
 	Detail     string // one sentence for a person
 	Violations []violation.Violation
 	Members    map[string]any // further members of the document, by name
+	RetryAfter time.Duration  // with 429 and 503, rounded up to whole seconds; 0: defaultRetryAfter
 }
+
+// defaultRetryAfter is how long a caller waits if nothing says for how long.
+const defaultRetryAfter = 2 * time.Second
 
 // NewProblem makes a problem.
 func NewProblem(code, detail string, violations ...violation.Violation) *Problem {
@@ -49,8 +55,10 @@ func Invalid(violations ...violation.Violation) *Problem {
 	return NewProblem(CodeInvalidRequest, "The request breaks a rule; errors says which.", violations...)
 }
 
-// TooManyRequests is the problem of a caller over its rate limit.
-func TooManyRequests() *Problem { return NewProblem(CodeTooManyRequests, "Rate limit exceeded.") }
+// TooManyRequests is the problem of a caller over its rate limit, for as long as a RateLimiter says.
+func TooManyRequests(wait time.Duration) *Problem {
+	return &Problem{Code: CodeTooManyRequests, Detail: "Rate limit exceeded.", RetryAfter: wait}
+}
 
 // internalError tells nothing of what went wrong inside.
 func internalError() *Problem {
@@ -109,10 +117,16 @@ func (rs *Responder) WriteProblem(w http.ResponseWriter, r *http.Request, p *Pro
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="`+rs.Realm+`"`)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", "2")
+		h.Set("Retry-After", p.retryAfter())
 	}
 	w.WriteHeader(kind.Status)
 	_, _ = w.Write(text)
+}
+
+// retryAfter is the header of that name: whole seconds, at least one.
+func (p *Problem) retryAfter() string {
+	wait := cmp.Or(p.RetryAfter, defaultRetryAfter)
+	return strconv.FormatInt(max(1, int64((wait+time.Second-1)/time.Second)), 10)
 }
 
 // violationBody names a member by its pointer, which is empty for the whole document, or a parameter by its name.
