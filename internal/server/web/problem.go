@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -115,7 +116,7 @@ func (rs *Responder) WriteProblem(w http.ResponseWriter, r *http.Request, p *Pro
 	h.Set("Content-Length", strconv.Itoa(len(text)))
 	switch kind.Status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", `Bearer realm="`+rs.Realm+`"`)
+		h.Set("WWW-Authenticate", challenge(rs.Realm, r.Header))
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		h.Set("Retry-After", p.retryAfter())
 	}
@@ -127,6 +128,18 @@ func (rs *Responder) WriteProblem(w http.ResponseWriter, r *http.Request, p *Pro
 func (p *Problem) retryAfter() string {
 	wait := cmp.Or(p.RetryAfter, defaultRetryAfter)
 	return strconv.FormatInt(max(1, int64((wait+time.Second-1)/time.Second)), 10)
+}
+
+// challenge is the WWW-Authenticate of a refusal. By RFC 6750 it has an error only if the request has a token.
+func challenge(realm string, h http.Header) string {
+	text := `Bearer realm="` + realm + `"`
+	for _, header := range h["Authorization"] {
+		scheme, token, _ := strings.Cut(header, " ")
+		if strings.EqualFold(scheme, "Bearer") && strings.TrimSpace(token) != "" {
+			return text + `, error="invalid_token"`
+		}
+	}
+	return text
 }
 
 // violationBody names a member by its pointer, which is empty for the whole document, or a parameter by its name.
