@@ -45,6 +45,7 @@ type Config struct {
 	ProductClients map[string]string // product by azp
 	RateLimit      int               // requests a second of one principal on one replica; 0: no limit
 	TrustedProxies int               // how many stand in front and write X-Forwarded-For
+	MaxConnections int               // of clients at a time
 
 	Warnings []string // what is allowed outside of development and most likely not meant; each names its variable
 }
@@ -72,6 +73,10 @@ var Variables = []Variable{
 		"requests a second of one principal, twice as many at once, on each replica; `0` means no limit",
 	},
 	{"TRUSTED_PROXIES", "0", "how many proxies stand in front and append to `X-Forwarded-For`, 0 to 10"},
+	{
+		"MAX_CONNECTIONS", "4096",
+		"connections of clients at most, 1 to 1000000; a further one takes the place of the longest idle",
+	},
 	{"DATABASE_URL", "", "Postgres DSN; empty means the in-memory store"},
 	{"DATABASE_URL_FILE", "", "file that holds it instead, read again for each new connection"},
 	{
@@ -167,6 +172,7 @@ func (r *reader) authentication(c *Config) {
 		c.RateLimit = r.number("RATE_LIMIT", 0, 1_000_000)
 	}
 	c.TrustedProxies = r.number("TRUSTED_PROXIES", 0, 10)
+	c.MaxConnections = r.number("MAX_CONNECTIONS", 1, 1_000_000)
 }
 
 // safe refuses what must not be so outside of development.

@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"pgregory.net/rapid"
 
 	"github.com/breakpilot/tenant-registry/internal/audit"
 	"github.com/breakpilot/tenant-registry/internal/registry"
@@ -259,17 +260,35 @@ func TestAuditExport_csvHasEveryMember(t *testing.T) {
 	})
 }
 
-// Each cell that a spreadsheet would take for a formula is quoted, and no other.
+// Each part of a cell that a spreadsheet would take for a formula is quoted, and no other, also where it splits rows at
+// semicolons or tabs, and whatever it makes of quotation marks.
 func TestAuditExport_csvHasNoFormulas(t *testing.T) {
 	t.Parallel()
 	for cell, want := range map[string]string{
 		"": "", "=1": "'=1", "+1": "'+1", "-1": "'-1", "@x": "'@x", "\tx": "'\tx", "\rx": "'\rx", "x=1": "x=1",
-		" =1": " =1", "é": "é",
+		" =1": "' =1", "é": "é", "\nx": "'\nx", "＝1": "'＝1", "＋1": "'＋1", "－1": "'－1", "＠x": "'＠x",
+		"x;=1": "x;'=1", "x;y": "x;y", "x; =1": "x;' =1", "x;\"=1": "x;'\"=1", ";;@x;": ";;'@x;", "x;=1;+2": "x;'=1;'+2",
+		"x\t-1": "x\t'-1", "x\n=1": "x\n'=1", "x\r\n=1": "x\r\n'=1", "x\r=1": "x\r'=1", "x\v=1": "x\v'=1",
+		"x\u2028=1": "x\u2028'=1", "x;＝1": "x;'＝1", "\t=1": "'\t'=1", `{"k":"v;=1"}`: `{"k":"v;'=1"}`,
+		"\u200b=1": "'\u200b=1", "'=1": "'=1", "x;'=1": "x;'=1", "a=b;c=d": "a=b;c=d", "\xff=1": "\xff=1",
+		"2026-03-02T09:30:00.000000Z": "2026-03-02T09:30:00.000000Z",
 	} {
 		if got := harmless(cell); got != want {
-			t.Errorf("%q becomes %q", cell, got)
+			t.Errorf("%q becomes %q, want %q", cell, got, want)
 		}
 	}
+	rapid.Check(t, func(t *rapid.T) {
+		cell := rapid.StringOf(rapid.SampledFrom([]rune("=+-@＝\t\n\r; \"'x,{é"))).Draw(t, "cell")
+		got := harmless(cell)
+		for part := range strings.FieldsFuncSeq(got, func(r rune) bool { return strings.ContainsRune(";\t\n\r", r) }) {
+			if part = strings.TrimLeft(part, ` "`); part != "" && strings.ContainsRune("=+-@＝", []rune(part)[0]) {
+				t.Fatalf("%q becomes %q, where %q is a formula", cell, got, part)
+			}
+		}
+		if strings.ReplaceAll(got, "'", "") != strings.ReplaceAll(cell, "'", "") {
+			t.Fatalf("%q becomes %q", cell, got)
+		}
+	})
 }
 
 // A tenant's log outlives it: until there is an endpoint it is deleted by SQL.

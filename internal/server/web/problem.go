@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"strconv"
@@ -34,7 +35,8 @@ type ProblemType struct {
 	Remedy string // what the caller can do
 }
 
-// Problem is a refusal that the caller is told in full (RFC 9457). It holds no value of the input.
+// Problem is a refusal that the caller is told in full (RFC 9457), with maxViolations at most. It holds no value of the
+// input.
 type Problem struct {
 	Code       string // one of Responder.Problems
 	Detail     string // one sentence for a person
@@ -42,6 +44,9 @@ type Problem struct {
 	Members    map[string]any // further members of the document, by name
 	RetryAfter time.Duration  // with 429 and 503, rounded up to whole seconds; 0: defaultRetryAfter
 }
+
+// maxViolations bounds what an answer grows to for what was sent.
+const maxViolations = 20
 
 // defaultRetryAfter is how long a caller waits if nothing says for how long.
 const defaultRetryAfter = 2 * time.Second
@@ -96,15 +101,18 @@ func (rs *Responder) translate(r *http.Request, err error) *Problem {
 // WriteProblem writes a problem as problem+json.
 func (rs *Responder) WriteProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	kind := rs.Problems[p.Code]
+	violations, detail := []violationBody{}, p.Detail
+	for _, v := range p.Violations[:min(len(p.Violations), maxViolations)] {
+		violations = append(violations, showViolation(v))
+	}
+	if all := len(p.Violations); all > maxViolations {
+		detail += fmt.Sprintf(" The first %d of %d are listed.", maxViolations, all)
+	}
 	body := map[string]any{
-		"type": "/problems/" + p.Code, "title": kind.Title, "status": kind.Status, "detail": p.Detail,
+		"type": "/problems/" + p.Code, "title": kind.Title, "status": kind.Status, "detail": detail,
 		"code": p.Code, "request_id": Info(r).ID,
 	}
 	maps.Copy(body, p.Members)
-	violations := []violationBody{}
-	for _, v := range p.Violations {
-		violations = append(violations, showViolation(v))
-	}
 	body["errors"] = violations
 	text, err := json.Marshal(body, json.Deterministic(true))
 	if err != nil { // members are strings, times and lists of strings
