@@ -126,7 +126,9 @@ func TestAPIKeyUpdate_emptyAndUnchangedExpiry(t *testing.T) {
 		if created.ExpiresAt != nil || created.Product != nil || created.Environment != "live" {
 			t.Errorf("the key is %+v", created)
 		}
-		k := api.patch(created.ID, object{"expires_at": "2026-03-02t10:00:00z"})
+		k := as[keyBody](api.send(patchRequest(join("/v1/api-keys", created.ID), object{
+			"expires_at": "2026-03-02t10:00:00z", // which the document's validator does not take
+		})).want(http.StatusOK))
 		if k.ExpiresAt == nil || *k.ExpiresAt != "2026-03-02T10:00:00.000000Z" {
 			t.Errorf("the key is %+v", k)
 		}

@@ -366,8 +366,18 @@ func TestAuditExport_checkpointSignsTheHead(t *testing.T) {
 			head := as[chainBody](api.get("/v1/audit/chain" + target))
 			lines := strings.Split(string(got.body), "\n")
 			if lines[0] != "tenant-registry/"+group.String() || lines[1] != fmt.Sprint(head.Size) ||
-				!strings.HasPrefix(lines[4], "— test ") {
+				lines[3] != "time 2026-03-02T09:30:00.000000Z" || !strings.HasPrefix(lines[5], "— test ") {
 				t.Errorf("the note is %q", got.body)
+			}
+		}
+		for i := range 5 {
+			api.report(fmt.Sprintf("a.%d", i), object{"group": object{"id": x}})
+		}
+		for _, to := range []int64{1, 4, 6} { // the head is that of the chain, wherever the export ends
+			target := fmt.Sprintf("/v1/audit/export?tenant_id=%s&to_seq=%d", x, to)
+			found := api.exported(target).verify(t, audit.Proof{Key: testVerifier})
+			if found.Last != to || found.Chain.Head.Seq != 6 || !found.Chain.At.Equal(start) {
+				t.Errorf("to seq %d: %+v", to, found)
 			}
 		}
 		without := newClient(t, api.store, registry.Options{Now: api.clock.now})
