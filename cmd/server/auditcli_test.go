@@ -75,12 +75,16 @@ func TestAudit_verify(t *testing.T) {
 			t.Errorf("%q prints %q", args, got)
 		}
 	}
-	platform := regexp.MustCompile(`^ok: \d+ events of the platform, seq 1 to \d+, head [0-9a-f]{64}, as of [0-9T:.-]+Z\n$`)
+	platform := regexp.MustCompile(
+		`^ok: \d+ events of the platform, seq 1 to \d+, head [0-9a-f]{64}, as of [0-9T:.-]+Z\n$`,
+	)
 	if got := printed(t, 0, "audit", "verify", unsigned); !platform.MatchString(got) {
 		t.Errorf("an export of the platform's own prints %q", got)
 	}
 	begin := saved(t, s.get(t, "/v1/audit/export?to_seq=1&tenant_id="+acme).text)
-	ends := regexp.MustCompile(`^ok: 1 events of ` + acme + `, seq 1 to 1, ends before the head: 1 of \d+, as of \S+\n$`)
+	ends := regexp.MustCompile(
+		`^ok: 1 events of ` + acme + `, seq 1 to 1, ends before the head: 1 of \d+, as of \S+\n$`,
+	)
 	if got := printed(t, 0, "audit", "verify", begin, "-key", verifier); !ends.MatchString(got) {
 		t.Errorf("a part prints %q", got)
 	}

@@ -172,9 +172,11 @@ func TestVerifyExport_namesTheTamperedLine(t *testing.T) {
 		lines []string
 		says  string
 	}{
-		"changed":                    {at(3, "document.share", "document.shore"), `^line 4 is changed: event seq 3 `},
-		"a member more":              {at(3, `{"action"`, `{"aaction":1,"action"`), `^line 4 is changed: event seq 3 `},
-		"a hash changed":             {at(3, `"chain_hash":"`, `"chain_hash":"x`), `^line 4 is changed: event seq 3, where`},
+		"changed":       {at(3, "document.share", "document.shore"), `^line 4 is changed: event seq 3 `},
+		"a member more": {at(3, `{"action"`, `{"aaction":1,"action"`), `^line 4 is changed: event seq 3 `},
+		"a hash changed": {
+			at(3, `"chain_hash":"`, `"chain_hash":"x`), `^line 4 is changed: event seq 3, where`,
+		},
 		"another seq":                {at(3, `"seq":3`, `"seq":4`), `^line 4 is changed: event seq 4 `},
 		"not canonical":              {at(3, `,"`, `, "`), `^line 4 is changed: it is not in canonical form`},
 		"a member twice":             {at(3, `{"action"`, `{"action":"a","action"`), `^line 4 is not a JSON object`},
@@ -199,7 +201,8 @@ func TestVerifyExport_namesTheTamperedLine(t *testing.T) {
 			`^line 2 is out of order: event seq 1, and the export begins at seq 2`,
 		},
 		"a predecessor of the first": {
-			at(0, `"prev_chain_hash":"0`, `"prev_chain_hash":"1`), `^line 1 is changed: nothing precedes the first event`,
+			at(0, `"prev_chain_hash":"0`, `"prev_chain_hash":"1`),
+			`^line 1 is changed: nothing precedes the first event`,
 		},
 		"a hash in capitals": {
 			at(0, `"prev_chain_hash":"0`, `"prev_chain_hash":"A`), `^line 1 is changed: a hash is not 64 lower-case`,
@@ -519,7 +522,8 @@ func TestVerifyExport_repeatsNoText(t *testing.T) {
 			for _, p := range []audit.Proof{{}, {Key: x.verifier}} {
 				found, err := verify(changed, p)
 				if said := fmt.Sprintf("%+v %v", found, err); strings.ContainsAny(said, "\x1b\r") ||
-					strings.Contains(said, "1000 events") || (err == nil && name != "next_cursor" && name != "checkpoint") {
+					strings.Contains(said, "1000 events") ||
+					(err == nil && name != "next_cursor" && name != "checkpoint") {
 					t.Errorf("%s of line %d: %q", name, i+1, said)
 				}
 			}

@@ -25,7 +25,8 @@ func TestLoad_defaults(t *testing.T) {
 		c.DatabaseURL.Set() {
 		t.Errorf("the defaults are not those of the specification: %+v", c)
 	}
-	if c.LogFormat != "text" || c.MaxKeys != 10_000 || c.MaxConns != 10 || c.MaxConnections != 4096 || !c.Cache || c.CacheKeys != 1_000_000 ||
+	if c.LogFormat != "text" || c.MaxKeys != 10_000 || c.MaxConns != 10 || c.MaxConnections != 4096 ||
+		!c.Cache || c.CacheKeys != 1_000_000 ||
 		c.DirectURL.Set() {
 		t.Errorf("unexpected defaults: %+v", c)
 	}

@@ -147,7 +147,8 @@ func TestPages_examplesAreNoFindings(t *testing.T) {
 			}
 			return err
 		}
-		if !slices.Contains([]string{".go", ".md", ".yaml", ".json", ".ts", ".js", ".txt", ".sql"}, filepath.Ext(path)) {
+		kinds := []string{".go", ".md", ".yaml", ".json", ".ts", ".js", ".txt", ".sql"}
+		if !slices.Contains(kinds, filepath.Ext(path)) {
 			return nil
 		}
 		text, err := os.ReadFile(path)

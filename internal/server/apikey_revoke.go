@@ -35,9 +35,9 @@ type selfRevocation struct {
 // answer reveals nothing either. Only a store that cannot answer is reported, and only for a text with a key's
 // checksum, which anyone can compute.
 //
-// A request counts against the limit of its network from before the look-up until it has ended a secret: so the limit is
-// about guesses, it holds for guesses that are sent at the same time, and it is the same for a text that is a key and
-// for one that is none.
+// A request counts against the limit of its network from before the look-up until it has ended a secret: so the limit
+// is about guesses, it holds for guesses that are sent at the same time, and it is the same for a text that is a key
+// and for one that is none.
 func (s *Server) selfRevoke(c *call) (web.Response, error) {
 	began, network := time.Now(), web.Network(c.by.SourceIP)
 	if wait := s.limits.selfRevokes.Take(network); wait > 0 {

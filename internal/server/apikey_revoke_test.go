@@ -225,13 +225,15 @@ func TestAPIKeySelfRevoke_isLimitedByAddress(t *testing.T) {
 	for range 2 * selfRevokeBurst {
 		l.selfRevokes.Take(web.Network("2001:db8:1:2::1"))
 	}
-	if l.selfRevokes.Take(web.Network("2001:db8:1:2::2")) == 0 || l.selfRevokes.Take(web.Network("2001:db8:1:3::1")) > 0 {
+	if l.selfRevokes.Take(web.Network("2001:db8:1:2::2")) == 0 ||
+		l.selfRevokes.Take(web.Network("2001:db8:1:3::1")) > 0 {
 		t.Error("of IPv6 it is not the /64 that counts")
 	}
 }
 
 // TestAPIKeySelfRevoke_limitsGuessesOnly asserts that a caller that revokes keys is not limited, however many they are,
-// and that one that presents what ends nothing is: from then on for real keys, too, so that 429 tells nothing of a text.
+// and that one that presents what ends nothing is: from then on for real keys, too, so that 429 tells nothing of a
+// text.
 func TestAPIKeySelfRevoke_limitsGuessesOnly(t *testing.T) {
 	eachStore(t, func(t *testing.T, api *client) {
 		x := api.activeTenant("globex").ID

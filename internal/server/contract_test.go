@@ -99,7 +99,7 @@ func (c *contract) find(method, path string) (operation, map[string]string, bool
 	}
 	best, params, found := operation{}, map[string]string(nil), false
 	segments := strings.Split(path, "/")
-	for _, o := range c.operations { // a fixed segment comes before a parameter, which a brace is behind all letters for
+	for _, o := range c.operations { // a fixed segment comes before a parameter, whose brace is behind all letters
 		if len(o.segments) != len(segments) || (best.path != "" && o.path > best.path) {
 			continue
 		}

@@ -132,7 +132,8 @@ func TestQuery_isBounded(t *testing.T) {
 			api.send(fits).wantProblem("invalid_request", c.places...)
 			tooLong := request{method: c.method, target: c.target + long("actor_id=", c.limit+1)}
 			p := api.send(tooLong).wantProblem("invalid_request")
-			if want := fmt.Sprintf("The query has more than %d bytes.", c.limit); p.Detail != want || len(p.Errors) > 0 {
+			want := fmt.Sprintf("The query has more than %d bytes.", c.limit)
+			if p.Detail != want || len(p.Errors) > 0 {
 				t.Errorf("%.30s: %+v, want %s", c.target, p, want)
 			}
 		}

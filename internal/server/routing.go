@@ -23,8 +23,8 @@ func (s *Server) mux(table []route) *http.ServeMux {
 	return mux
 }
 
-// except leaves requests that mean one of other paths to another handler. net/http chooses among the paths that take the
-// method: for it GET /v1/audit/bulk is a GET /v1/audit/{id}.
+// except leaves requests that mean one of other paths to another handler. net/http chooses among the paths that take
+// the method: for it GET /v1/audit/bulk is a GET /v1/audit/{id}.
 func except(others pathList, unrouted, handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if others.find(r.URL.Path) == nil {

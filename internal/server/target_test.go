@@ -166,12 +166,14 @@ func TestTarget_fixedSegmentsComeFirst(t *testing.T) {
 	server := newServer(Config{Auth: everyoneIsOperator{}, Logger: slog.New(slog.DiscardHandler)}, table)
 	for target, want := range map[string]string{ // the route, or what Allow names
 		"GET /": "GET /{$}", "POST /": "GET, HEAD",
-		"GET /v1/x/1": "GET /v1/x/{id}", "PATCH /v1/x/1": "PATCH /v1/x/{id}", "POST /v1/x/1": "GET, HEAD, PATCH, DELETE",
+		"GET /v1/x/1": "GET /v1/x/{id}", "PATCH /v1/x/1": "PATCH /v1/x/{id}",
+		"POST /v1/x/1":     "GET, HEAD, PATCH, DELETE",
 		"OPTIONS /v1/x/1":  "GET, HEAD, PATCH, DELETE",
 		"POST /v1/x/fixed": "POST /v1/x/fixed", "GET /v1/x/fixed": "POST", "PATCH /v1/x/fixed": "POST",
 		"HEAD /v1/x/fixed": "POST", "PUT /v1/x/fixed": "POST",
 		"GET /v1/x/page": "GET /v1/x/page", "DELETE /v1/x/page": "GET, HEAD",
-		"GET /v1/x/1/end": "POST", "POST /v1/x/1/end": "POST /v1/x/{id}/end", "POST /v1/x/1/x": "POST /v1/x/{id}/{part}",
+		"GET /v1/x/1/end": "POST", "POST /v1/x/1/end": "POST /v1/x/{id}/end",
+		"POST /v1/x/1/x":      "POST /v1/x/{id}/{part}",
 		"GET /v1/x/named/end": "GET /v1/x/named/{name}", "POST /v1/x/named/end": "GET, HEAD, PUT",
 		"POST /v1/x/named/x": "GET, HEAD, PUT", "POST /v1/x": "GET, HEAD", "GET /v1/y": "", "GET /v1/x/1/end/x": "",
 	} {

@@ -27,7 +27,7 @@ func (o *Observer) Wrap(next http.Handler) http.Handler {
 		r = withInfo(r, info)
 		setHeader(w.Header(), "X-Request-Id", info.ID)
 		w.Header()["X-Content-Type-Options"] = noSniffing
-		if len(r.TransferEncoding) > 0 { // a Content-Length beside it would be gone, and with it the sign of a smuggled request
+		if len(r.TransferEncoding) > 0 { // net/http drops a Content-Length beside it: the sign of a smuggled request
 			w.Header()["Connection"] = closing
 		}
 		if o.DevMode {

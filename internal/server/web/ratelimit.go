@@ -26,8 +26,8 @@ func NewRateLimiter(perSecond float64, burst int) *RateLimiter {
 	}
 }
 
-// Take counts an event of a name and returns 0 if that is within the limit. Otherwise it counts nothing, and returns how
-// long it takes until one is within the limit: never 0.
+// Take counts an event of a name and returns 0 if that is within the limit. Otherwise it counts nothing, and returns
+// how long it takes until one is within the limit: never 0.
 func (l *RateLimiter) Take(name string) time.Duration {
 	if l == nil {
 		return 0

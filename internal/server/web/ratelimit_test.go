@@ -50,8 +50,9 @@ func TestRateLimiter_saysHowLong(t *testing.T) {
 func TestProblem_retryAfter(t *testing.T) {
 	t.Parallel()
 	rs := &Responder{Problems: map[string]ProblemType{
-		CodeTooManyRequests: {Status: http.StatusTooManyRequests}, CodeUnavailable: {Status: http.StatusServiceUnavailable},
-		CodeNotFound: {Status: http.StatusNotFound},
+		CodeTooManyRequests: {Status: http.StatusTooManyRequests},
+		CodeUnavailable:     {Status: http.StatusServiceUnavailable},
+		CodeNotFound:        {Status: http.StatusNotFound},
 	}}
 	for _, c := range []struct {
 		code string
