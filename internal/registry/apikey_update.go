@@ -31,8 +31,8 @@ func (p APIKeyPatch) validate() error {
 	return c.err()
 }
 
-// validateExpiry refuses an expiry that has passed, unless it is the key's own: whoever sends back what it has read
-// changes nothing.
+// validateExpiry refuses an expiry that has passed, unless it is the key's own: a caller that sends back what it has
+// read changes nothing.
 func (p APIKeyPatch) validateExpiry(k APIKey, now time.Time) error {
 	at := p.ExpiresAt.Value
 	if at != nil && k.ExpiresAt != nil && at.Equal(*k.ExpiresAt) {
