@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/mod/sumdb/note"
@@ -106,9 +107,18 @@ func (v verifyCommand) run(stdin io.Reader, stdout io.Writer) error {
 	if found.GroupID != uuid.Nil {
 		group = found.GroupID.String()
 	}
-	_, err = fmt.Fprintf(stdout, "ok: %d events of %s, seq %d to %d, head %s\n",
-		found.Count, group, found.First, found.Last, found.Head)
+	_, err = fmt.Fprintf(stdout, "ok: %d events of %s, seq %d to %d, %s, as of %s\n",
+		found.Count, group, found.First, found.Last, whereItEnds(found), found.Chain.At.Format(time.RFC3339Nano))
 	return err
+}
+
+// whereItEnds says whether an export has all of its chain. All that is printed of the file are numbers, ids, hashes and
+// times, which VerifyExport has found to have their one form.
+func whereItEnds(found audit.VerifiedExport) string {
+	if head := found.Chain.Head.Seq; found.Last < head {
+		return fmt.Sprintf("ends before the head: %d of %d", found.Last, head)
+	}
+	return "head " + found.Head
 }
 
 // readNote reads a small file; one without anything in it would stand for no checkpoint at all.

@@ -66,7 +66,7 @@ func TestAudit_verify(t *testing.T) {
 	s.call(t, http.StatusCreated, "POST", "/v1/audit", event)
 	text := s.get(t, "/v1/audit/export?tenant_id="+acme).text
 	good, unsigned := saved(t, text), saved(t, launch(t).get(t, "/v1/audit/export").text)
-	ok := regexp.MustCompile(`^ok: \d+ events of ` + acme + `, seq 1 to \d+, head [0-9a-f]{64}\n$`)
+	ok := regexp.MustCompile(`^ok: \d+ events of ` + acme + `, seq 1 to \d+, head [0-9a-f]{64}, as of [0-9T:.-]+Z\n$`)
 	for _, args := range [][]string{
 		{good}, {good, "-key", verifier}, {"-key", verifier, good},
 		{"-key=" + verifier, good, "-checkpoint", note},
@@ -75,10 +75,20 @@ func TestAudit_verify(t *testing.T) {
 			t.Errorf("%q prints %q", args, got)
 		}
 	}
-	platform := regexp.MustCompile(`^ok: \d+ events of the platform, seq 1 to \d+, head [0-9a-f]{64}\n$`)
+	platform := regexp.MustCompile(
+		`^ok: \d+ events of the platform, seq 1 to \d+, head [0-9a-f]{64}, as of [0-9T:.-]+Z\n$`,
+	)
 	if got := printed(t, 0, "audit", "verify", unsigned); !platform.MatchString(got) {
 		t.Errorf("an export of the platform's own prints %q", got)
 	}
+	begin := saved(t, s.get(t, "/v1/audit/export?to_seq=1&tenant_id="+acme).text)
+	ends := regexp.MustCompile(
+		`^ok: 1 events of ` + acme + `, seq 1 to 1, ends before the head: 1 of \d+, as of \S+\n$`,
+	)
+	if got := printed(t, 0, "audit", "verify", begin, "-key", verifier); !ends.MatchString(got) {
+		t.Errorf("a part prints %q", got)
+	}
+	escapes := strings.Replace(text, strings.Repeat("0", 64), `\u001b[2K\rok: 1000 events of `+acme, 1)
 	truncated := saved(t, strings.Join(strings.SplitAfter(text, "\n")[:3], ""))
 	platformFile := saved(t, s.get(t, "/v1/audit/export").text)
 	csv := saved(t, s.get(t, "/v1/audit/export?format=csv").text)
@@ -94,6 +104,7 @@ func TestAudit_verify(t *testing.T) {
 		`the file is empty`:                                      {saved(t, "")},
 		`no such file`:                                           {filepath.Join(t.TempDir(), "nowhere")},
 		`line 1 is not a JSON object`:                            {csv},
+		`line 1 is changed: `:                                    {saved(t, escapes)},
 	} {
 		got := printed(t, 1, append([]string{"audit", "verify"}, args...)...)
 		if !regexp.MustCompile(`^tenant-registry: [^\n]*` + says + `[^\n]*\n$`).MatchString(got) {

@@ -153,8 +153,8 @@ func TestLimits_hugeHeader(t *testing.T) {
 		size, status int
 		kind         string
 	}{
-		"huge":    {140 << 10, http.StatusRequestHeaderFieldsTooLarge, "text/plain"},
-		"control": {20 << 10, http.StatusOK, "application/json"},
+		"huge":    {56 << 10, http.StatusRequestHeaderFieldsTooLarge, "text/plain"},
+		"control": {47 << 10, http.StatusOK, "application/json"},
 	} {
 		conn := dial(t, address, halfHeader+"X-Padding: "+strings.Repeat("x", tc.size)+"\r\n\r\n")
 		_ = conn.SetReadDeadline(time.Now().Add(patience))
@@ -183,5 +183,51 @@ func TestLimits_noise(t *testing.T) {
 	said := p.stderr.String()
 	if strings.Contains(said, "level=ERROR") || strings.Count(said, "level=WARN") > 1 { // the one is of AUTH_MODE=dev
 		t.Errorf("noise is logged: %s", said)
+	}
+}
+
+// TestLimits_longToken asserts that a token of 32 KB arrives, and is judged by authentication.
+func TestLimits_longToken(t *testing.T) {
+	t.Parallel()
+	p := launch(t)
+	conn := dial(t, strings.TrimPrefix(p.URL, "http://"), "GET /v1/catalog HTTP/1.1\r\nHost: x\r\n"+
+		"Authorization: Bearer "+strings.Repeat("x", 32<<10)+"\r\n\r\n")
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kind := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusUnauthorized ||
+		kind != "application/problem+json" {
+		t.Errorf("a long token is %s in %s", resp.Status, kind)
+	}
+}
+
+// TestLimits_chunkedRequestIsTheLast asserts that a connection ends with a request that comes in chunks, so that what
+// another program may take for the rest of it is never read as a request. net/http drops a Content-Length beside the
+// Transfer-Encoding, which is the sign of such an attempt: so it is every request in chunks.
+func TestLimits_chunkedRequestIsTheLast(t *testing.T) {
+	t.Parallel()
+	address, _ := limited(t, usualLimits)
+	const post = "POST /v1/tenants HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+	for name, tc := range map[string]struct {
+		request string
+		answers int
+	}{
+		"both":              {post + "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 1},
+		"both, other order": {post + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 1},
+		"chunks":            {post + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 1},
+		"no route": {
+			"PUT /x HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 1,
+		},
+		"two encodings": {post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 1},
+		"control":       {post + "Content-Length: 2\r\n\r\n{}", 2},
+	} {
+		conn := dial(t, address, tc.request+"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+		_ = conn.SetReadDeadline(time.Now().Add(patience))
+		got, err := io.ReadAll(conn)
+		if n := strings.Count(string(got), "HTTP/1.1 "); err != nil && n == 0 || n != tc.answers {
+			t.Errorf("%s: %d answers, want %d: %s, %v", name, n, tc.answers, got, err)
+		}
 	}
 }

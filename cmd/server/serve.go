@@ -18,7 +18,8 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/telemetry"
 )
 
-const maxHeaderBytes = 128 << 10 // a token that is too long is told so by authentication
+// maxHeaderBytes has room for a token of 32 KB, which is too long and told so by authentication. net/http adds 4 KB.
+const maxHeaderBytes = 48 << 10
 
 // limits are how long one connection may take for its header, the whole request, the answer, and to begin the next
 // request. A handler has its own deadline, which is shorter than write, or lifts these and sets its own.
@@ -79,7 +80,7 @@ func serve(ctx context.Context, environ []string, stdout, stderr io.Writer) erro
 	defer stopAdmin()
 	web := httpServer(api, usualLimits, log)
 	ended := make(chan error, 1)
-	go func() { ended <- web.Serve(listener) }()
+	go func() { ended <- serveAtMost(cfg.MaxConnections, web, listener) }()
 	banner{api: baseURL(listener), admin: admin, sample: c.sample}.show(cfg, stdout, log)
 	select {
 	case err := <-ended:

@@ -8,24 +8,48 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/breakpilot/tenant-registry/internal/timestamp"
 )
 
-// SignCheckpoint signs where a group's chain stands: a C2SP checkpoint in a C2SP signed note, whose origin is
-// "tenant-registry/" and the group's id.
-func SignCheckpoint(signer note.Signer, group uuid.UUID, head ChainHead) (string, error) {
-	text, err := note.Sign(&note.Note{Text: checkpointText(group, head)}, signer)
-	return string(text), err
+// Checkpoint is where a chain stood at a time: whatever was in it then is covered by the hash of its head.
+type Checkpoint struct {
+	Head ChainHead
+	At   time.Time
 }
 
-func checkpointText(group uuid.UUID, head ChainHead) string {
-	hash, err := hex.DecodeString(head.Hash)
+// SignCheckpoint signs where a group's chain stands: a C2SP checkpoint in a C2SP signed note, whose origin is
+// "tenant-registry/" and the group's id, and whose extension line is "time " and the time.
+func SignCheckpoint(signer note.Signer, group uuid.UUID, c Checkpoint) (string, error) {
+	return sign(signer, checkpointText(group, c))
+}
+
+// signExport is SignCheckpoint for the trailer of an export, with one extension line more: "export ", the seq of its
+// last event, a space and the chain hash. So it also covers an export that ends before the head.
+func signExport(signer note.Signer, group uuid.UUID, c Checkpoint, last ChainHead) (string, error) {
+	return sign(signer, checkpointText(group, c)+fmt.Sprintf("export %d %s\n", last.Seq, base64Hash(last.Hash)))
+}
+
+func sign(signer note.Signer, text string) (string, error) {
+	signed, err := note.Sign(&note.Note{Text: text}, signer)
+	return string(signed), err
+}
+
+func checkpointText(group uuid.UUID, c Checkpoint) string {
+	return fmt.Sprintf("%s\n%d\n%s\ntime %s\n",
+		checkpointOrigin(group), c.Head.Seq, base64Hash(c.Head.Hash), timestamp.Format(c.At))
+}
+
+func base64Hash(text string) string {
+	hash, err := hex.DecodeString(text)
 	if err != nil { // stores hold hashes
 		panic(err)
 	}
-	return fmt.Sprintf("%s\n%d\n%s\n", checkpointOrigin(group), head.Seq, base64.StdEncoding.EncodeToString(hash))
+	return base64.StdEncoding.EncodeToString(hash)
 }
 
 func checkpointOrigin(group uuid.UUID) string { return "tenant-registry/" + group.String() }
@@ -65,26 +89,56 @@ func NewVerifier(text string) (note.Verifier, error) {
 	return verifier, nil
 }
 
-// openCheckpoint reads a checkpoint of a group that this key signed.
-func openCheckpoint(text string, key note.Verifier, group uuid.UUID) (ChainHead, error) {
+// signedCheckpoint is a checkpoint that was verified.
+type signedCheckpoint struct {
+	Checkpoint
+	exported *ChainHead // the last event of the export whose trailer it is in; nil: it is in none
+}
+
+// openCheckpoint reads a checkpoint of a group that this key signed. Its errors repeat nothing of the text.
+func openCheckpoint(text string, key note.Verifier, group uuid.UUID) (signedCheckpoint, error) {
+	var c signedCheckpoint
 	opened, err := note.Open([]byte(text), note.VerifierList(key))
 	if err != nil {
-		return ChainHead{}, errors.New("is not signed with this key")
+		return c, errors.New("is not signed with this key")
 	}
-	lines := strings.Split(opened.Text, "\n")
-	if len(lines) < 4 {
-		return ChainHead{}, errors.New("is no checkpoint")
+	lines := strings.Split(strings.TrimSuffix(opened.Text, "\n"), "\n")
+	if len(lines) < 4 || len(lines) > 5 {
+		return c, errors.New("is no checkpoint")
 	}
-	size, err := strconv.ParseInt(lines[1], 10, 64)
-	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] {
-		return ChainHead{}, errors.New("has no size")
+	var known bool
+	if c.Head, known = parseHead(lines[1], lines[2]); !known {
+		return c, errors.New("has no size or no hash")
 	}
-	hash, err := base64.StdEncoding.Strict().DecodeString(lines[2])
-	if err != nil || len(hash) != 32 {
-		return ChainHead{}, errors.New("has no hash")
+	if c.At, known = parseTime(strings.TrimPrefix(lines[3], "time ")); !known || !strings.HasPrefix(lines[3], "time ") {
+		return c, errors.New("has no time")
 	}
 	if lines[0] != checkpointOrigin(group) {
-		return ChainHead{}, errors.New("is of another chain")
+		return c, errors.New("is of another chain")
 	}
-	return ChainHead{Seq: size, Hash: hex.EncodeToString(hash)}, nil
+	if len(lines) == 5 {
+		seq, hash, _ := strings.Cut(strings.TrimPrefix(lines[4], "export "), " ")
+		last, known := parseHead(seq, hash)
+		if !known || !strings.HasPrefix(lines[4], "export ") {
+			return c, errors.New("is no checkpoint")
+		}
+		c.exported = &last
+	}
+	return c, nil
+}
+
+// parseHead reads a seq and a hash in base64, each in its one form.
+func parseHead(seq, hash string) (ChainHead, bool) {
+	n, err := strconv.ParseInt(seq, 10, 64)
+	if err != nil || n < 0 || strconv.FormatInt(n, 10) != seq {
+		return ChainHead{}, false
+	}
+	digest, err := base64.StdEncoding.Strict().DecodeString(hash)
+	return ChainHead{Seq: n, Hash: hex.EncodeToString(digest)}, err == nil && len(digest) == 32
+}
+
+// parseTime reads a time in the one form in which it leaves the service.
+func parseTime(text string) (time.Time, bool) {
+	at, ok := timestamp.Parse(text)
+	return at, ok && timestamp.Format(at) == text
 }

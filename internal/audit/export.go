@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/breakpilot/tenant-registry/internal/timestamp"
 )
 
 // ErrGap: a chain lacks an event.
@@ -29,12 +31,15 @@ type exportHeader struct {
 }
 
 type exportTrailer struct {
-	End        string  `json:"end"`
-	Count      int64   `json:"count"`
-	LastSeq    int64   `json:"last_seq"`
-	ChainHash  string  `json:"chain_hash"` // of the last event
-	NextCursor string  `json:"next_cursor"`
-	Checkpoint *string `json:"checkpoint"` // null: there is no key
+	End           string  `json:"end"`
+	Count         int64   `json:"count"`
+	LastSeq       int64   `json:"last_seq"`
+	ChainHash     string  `json:"chain_hash"` // of the last event
+	HeadSeq       int64   `json:"head_seq"`   // of the whole chain when the export began
+	HeadChainHash string  `json:"head_chain_hash"`
+	HeadAt        string  `json:"head_at"` // when it began
+	NextCursor    string  `json:"next_cursor"`
+	Checkpoint    *string `json:"checkpoint"` // of the head and of the last event; null: there is no key
 	// Digest is the SHA-256 of the header, a line feed and the trailer without this member. It detects damage there, as
 	// the chain does in the events; it proves nothing against an attacker, who can compute it again.
 	Digest string `json:"digest,omitzero"`
@@ -85,15 +90,16 @@ func (w *ExportWriter) Write(events []Event) error {
 // Head is the last event written: where the next export continues.
 func (w *ExportWriter) Head() ChainHead { return w.head }
 
-// Close writes the trailer, with a checkpoint unless signer is nil. nextCursor is the cursor with which another export
-// continues.
-func (w *ExportWriter) Close(nextCursor string, signer note.Signer) error {
+// Close writes the trailer, with a checkpoint unless signer is nil. chain is where the chain stood when the export
+// began, which may be behind the last event written; nextCursor is the cursor with which another export continues.
+func (w *ExportWriter) Close(nextCursor string, chain Checkpoint, signer note.Signer) error {
 	t := exportTrailer{
 		End: exportKind, Count: w.head.Seq - w.first + 1, LastSeq: w.head.Seq, ChainHash: w.head.Hash,
+		HeadSeq: chain.Head.Seq, HeadChainHash: chain.Head.Hash, HeadAt: timestamp.Format(chain.At),
 		NextCursor: nextCursor,
 	}
 	if signer != nil {
-		signed, err := SignCheckpoint(signer, w.group, w.head)
+		signed, err := signExport(signer, w.group, chain, w.head)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -29,13 +30,16 @@ type Proof struct {
 type VerifiedExport struct {
 	GroupID     uuid.UUID
 	Count       int64
-	First, Last int64 // Last is First - 1 if Count is 0
-	Head        string
+	First, Last int64  // Last is First - 1 if Count is 0
+	Head        string // the chain hash of Last, in hex
+	// Chain is where the chain stood when the export began, which is behind Last if a part was exported. Without a Key
+	// it is only what the file says.
+	Chain Checkpoint
 }
 
 // VerifyExport reads an export as NDJSON writes it and checks every line of it, in constant memory. Its error names the
 // line, and the first event that is changed, missing, doubled or out of order; it repeats nothing of the file but
-// numbers.
+// numbers. What it returns has one form each, too: every hash of the file is 64 lower-case hexadecimal digits.
 //
 // Without a Key it proves that the file is whole and consistent. A file whose hashes were all computed again is
 // detected by a checkpoint only.
@@ -53,7 +57,10 @@ func VerifyExport(r io.Reader, p Proof) (VerifiedExport, error) {
 			End *string `json:"end"`
 		}
 		if json.Unmarshal(line, &kind) == nil && kind.End != nil {
-			return v.found, v.readTrailer(line)
+			if err := v.readTrailer(line); err != nil {
+				return VerifiedExport{}, err
+			}
+			return v.found, nil
 		}
 		if err := v.readEvent(line); err != nil {
 			return VerifiedExport{}, err
@@ -136,8 +143,15 @@ func (v *verification) readHeader() error {
 	if json.Unmarshal(line, &h) != nil || h.Export != exportKind {
 		return v.fault("is no header of an export of the audit log")
 	}
-	if h.Version != exportVersion || h.FirstSeq < 1 {
+	switch {
+	case h.Version != exportVersion:
 		return v.fault("is a header of another version than %d", exportVersion)
+	case h.FirstSeq < 1 || !bytes.Equal(canonicalJSON(h), line):
+		return v.fault("is changed: no header is written like this")
+	case !isHash(h.PrevChainHash):
+		return v.fault("is changed: %s", notAHash)
+	case h.FirstSeq == 1 && h.PrevChainHash != ZeroHash:
+		return v.fault("is changed: nothing precedes the first event of a chain, and the header has a hash of it")
 	}
 	v.header = bytes.Clone(line)
 	v.found = VerifiedExport{First: h.FirstSeq, Last: h.FirstSeq - 1, Head: h.PrevChainHash}
@@ -147,9 +161,11 @@ func (v *verification) readHeader() error {
 	if v.proof.Checkpoint == "" || v.proof.Key == nil {
 		return nil
 	}
-	if v.known, err = openCheckpoint(v.proof.Checkpoint, v.proof.Key, v.found.GroupID); err != nil {
+	known, err := openCheckpoint(v.proof.Checkpoint, v.proof.Key, v.found.GroupID)
+	if err != nil {
 		return fmt.Errorf("the checkpoint %w", err)
 	}
+	v.known = known.Head
 	if v.known.Seq < v.found.Last {
 		return fmt.Errorf("the checkpoint is of seq %d, and the export begins after seq %d", v.known.Seq, v.found.Last)
 	}
@@ -173,8 +189,16 @@ type exportedEvent struct {
 	Group *struct {
 		ID string `json:"id"`
 	} `json:"group"`
+	Hash          string `json:"hash"`
 	PrevChainHash string `json:"prev_chain_hash"`
 	ChainHash     string `json:"chain_hash"`
+}
+
+const notAHash = "a hash is not 64 lower-case hexadecimal digits"
+
+// isHash reports whether a text is a SHA-256 in the one form in which it is written.
+func isHash(text string) bool {
+	return len(text) == 64 && strings.Trim(text, "0123456789abcdef") == ""
 }
 
 func (v *verification) readEvent(line []byte) error {
@@ -188,6 +212,8 @@ func (v *verification) readEvent(line []byte) error {
 	}
 	expected := v.found.Last + 1
 	switch {
+	case !isHash(e.Hash) || !isHash(e.PrevChainHash) || !isHash(e.ChainHash):
+		return v.fault("is changed: event seq %d, where %s", e.Seq, notAHash)
 	case contentHash(line) != e.ChainHash:
 		return v.fault("is changed: event seq %d is not what its chain_hash was computed of", e.Seq)
 	case group != v.found.GroupID.String():
@@ -236,11 +262,15 @@ func (v *verification) readTrailer(line []byte) error {
 	if json.Unmarshal(line, &t, json.RejectUnknownMembers(true)) != nil || t.End != exportKind {
 		return v.fault("is no trailer of an export of the audit log")
 	}
+	at, timed := parseTime(t.HeadAt)
+	v.found.Chain = Checkpoint{Head: ChainHead{Seq: t.HeadSeq, Hash: t.HeadChainHash}, At: at}
 	switch {
 	case t.LastSeq > v.found.Last:
 		return v.fault("is the trailer, and event seq %d is missing", v.found.Last+1)
-	case t.LastSeq != v.found.Last || t.Count != v.found.Count || t.ChainHash != v.found.Head:
+	case t.LastSeq != v.found.Last || t.Count != v.found.Count || t.ChainHash != v.found.Head || !v.endsWithin():
 		return v.fault("is changed: the trailer is not of these events")
+	case !timed || !bytes.Equal(canonicalJSON(t), line):
+		return v.fault("is changed: no trailer is written like this")
 	case t.Digest != t.digest(v.header):
 		return v.fault("is changed, or the header: the trailer's digest is of others")
 	}
@@ -248,6 +278,15 @@ func (v *verification) readTrailer(line []byte) error {
 		return fmt.Errorf("line %d is trailing data: it is after the trailer", v.n+1)
 	}
 	return v.readCheckpoint(t)
+}
+
+// endsWithin reports whether the export ends at the head that its trailer names, or before it.
+func (v *verification) endsWithin() bool {
+	head := v.found.Chain.Head
+	if head.Seq == v.found.Last {
+		return head.Hash == v.found.Head
+	}
+	return head.Seq > v.found.Last && isHash(head.Hash)
 }
 
 func (v *verification) readCheckpoint(t exportTrailer) error {
@@ -263,11 +302,12 @@ func (v *verification) readCheckpoint(t exportTrailer) error {
 		}
 		return v.fault("has no checkpoint that the key could have signed")
 	}
-	head, err := openCheckpoint(*t.Checkpoint, v.proof.Key, v.found.GroupID)
+	signed, err := openCheckpoint(*t.Checkpoint, v.proof.Key, v.found.GroupID)
 	if err != nil {
 		return v.fault("has a checkpoint that %v", err)
 	}
-	if head != (ChainHead{Seq: v.found.Last, Hash: v.found.Head}) {
+	last := ChainHead{Seq: v.found.Last, Hash: v.found.Head}
+	if signed.Checkpoint != v.found.Chain || signed.exported == nil || *signed.exported != last {
 		return v.fault("has a checkpoint of other events")
 	}
 	return nil

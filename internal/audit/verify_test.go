@@ -87,16 +87,28 @@ func (c chain) part(t testing.TB, first, last int64) []string {
 	var text bytes.Buffer
 	w := audit.NewExportWriter(&text, c.group, first, prev)
 	must(t, w.Write(c.events[first-1:last]))
-	must(t, w.Close(fmt.Sprintf("after-%d", w.Head().Seq), c.signer))
+	must(t, w.Close(fmt.Sprintf("after-%d", w.Head().Seq), c.standing(int64(len(c.events))), c.signer))
 	return slices.Collect(strings.Lines(text.String()))
 }
 
 func (c chain) whole(t testing.TB) []string { return c.part(t, 1, int64(len(c.events))) }
 
+// exportedAt is when the exports of tests began.
+var exportedAt = time.Date(2026, time.March, 2, 12, 0, 0, 500_000, time.UTC)
+
+// standing is where the chain stood when a seq was its newest.
+func (c chain) standing(seq int64) audit.Checkpoint {
+	head := audit.ChainHead{Hash: audit.ZeroHash}
+	if seq > 0 {
+		head = audit.ChainHead{Seq: seq, Hash: c.events[seq-1].ChainHash}
+	}
+	return audit.Checkpoint{Head: head, At: exportedAt}
+}
+
 // checkpoint is the checkpoint of the chain at a seq.
 func (c chain) checkpoint(t testing.TB, seq int64) string {
 	t.Helper()
-	text, err := audit.SignCheckpoint(c.signer, c.group, audit.ChainHead{Seq: seq, Hash: c.events[seq-1].ChainHash})
+	text, err := audit.SignCheckpoint(c.signer, c.group, c.standing(seq))
 	must(t, err)
 	return text
 }
@@ -117,7 +129,7 @@ func TestVerifyExport_partsAreAccepted(t *testing.T) {
 		got, err := verify(lines, audit.Proof{Key: c.verifier})
 		want := audit.VerifiedExport{
 			GroupID: c.group, Count: part.last - part.first + 1, First: part.first, Last: part.last,
-			Head: c.events[part.last-1].ChainHash,
+			Head: c.events[part.last-1].ChainHash, Chain: c.standing(8),
 		}
 		if err != nil || got != want {
 			t.Errorf("%s: %+v, %v", name, got, err)
@@ -160,9 +172,11 @@ func TestVerifyExport_namesTheTamperedLine(t *testing.T) {
 		lines []string
 		says  string
 	}{
-		"changed":                    {at(3, "document.share", "document.shore"), `^line 4 is changed: event seq 3 `},
-		"a member more":              {at(3, `{"action"`, `{"aaction":1,"action"`), `^line 4 is changed: event seq 3 `},
-		"a hash changed":             {at(3, `"chain_hash":"`, `"chain_hash":"x`), `^line 4 is changed: event seq 3 `},
+		"changed":       {at(3, "document.share", "document.shore"), `^line 4 is changed: event seq 3 `},
+		"a member more": {at(3, `{"action"`, `{"aaction":1,"action"`), `^line 4 is changed: event seq 3 `},
+		"a hash changed": {
+			at(3, `"chain_hash":"`, `"chain_hash":"x`), `^line 4 is changed: event seq 3, where`,
+		},
 		"another seq":                {at(3, `"seq":3`, `"seq":4`), `^line 4 is changed: event seq 4 `},
 		"not canonical":              {at(3, `,"`, `, "`), `^line 4 is changed: it is not in canonical form`},
 		"a member twice":             {at(3, `{"action"`, `{"action":"a","action"`), `^line 4 is not a JSON object`},
@@ -186,12 +200,38 @@ func TestVerifyExport_namesTheTamperedLine(t *testing.T) {
 			at(0, `"first_seq":1`, `"first_seq":2`),
 			`^line 2 is out of order: event seq 1, and the export begins at seq 2`,
 		},
-		"another predecessor": {
+		"a predecessor of the first": {
 			at(0, `"prev_chain_hash":"0`, `"prev_chain_hash":"1`),
-			`^line 2 is changed, or the line before it: event seq 1 `,
+			`^line 1 is changed: nothing precedes the first event`,
 		},
+		"a hash in capitals": {
+			at(0, `"prev_chain_hash":"0`, `"prev_chain_hash":"A`), `^line 1 is changed: a hash is not 64 lower-case`,
+		},
+		"a short hash": {
+			at(0, `"prev_chain_hash":"0`, `"prev_chain_hash":"`), `^line 1 is changed: a hash is not 64 lower-case`,
+		},
+		"an id in another form": {
+			at(0, `00000000-0000-0000-0000-000000000001`, `00000000000000000000000000000001`),
+			`^line 1 is changed: no header is written like this`,
+		},
+		"an event's hash in capitals": {
+			recomputed(t, good, 3, func(e map[string]any) { e["hash"] = strings.ToUpper(e["hash"].(string)) }),
+			`^line 4 is changed: event seq 3, where a hash is not 64 lower-case`,
+		},
+		"an event's hash of another length": {
+			recomputed(t, good, 3, func(e map[string]any) { e["hash"] = e["hash"].(string) + "0" }),
+			`^line 4 is changed: event seq 3, where a hash is not 64 lower-case`,
+		},
+		"another head":    {at(9, `"head_chain_hash":"`, `"head_chain_hash":"x`), `^line 10 is changed: the trailer`},
+		"an earlier head": {at(9, `"head_seq":8`, `"head_seq":7`), `^line 10 is changed: the trailer`},
+		"a later head":    {at(9, `"head_seq":8`, `"head_seq":9`), `^line 10 is changed, or the header`},
+		"another time":    {at(9, `"head_at":"2026`, `"head_at":"2027`), `^line 10 is changed, or the header`},
+		"a time in another form": {
+			at(9, `.000500Z","head_c`, `.0005Z","head_c`), `^line 10 is changed: no trailer is written like this`,
+		},
+		"null for a text":         {at(9, `"after-8"`, `null`), `^line 10 is changed: no trailer is written like this`},
 		"another version":         {at(0, `"version":1`, `"version":2`), `^line 1 is a header of another version`},
-		"a member of the header":  {at(0, `"version":1`, `"version":1,"x":1`), `^line 10 is changed, or the header`},
+		"a member of the header":  {at(0, `"version":1`, `"version":1,"x":1`), `^line 1 is changed: no header`},
 		"no header":               {without(0), `^line 1 is no header`},
 		"two headers":             {with(1, good[0]), `^line 2 is no event`},
 		"another count":           {at(9, `"count":8`, `"count":7`), `^line 10 is changed: the trailer`},
@@ -284,13 +324,19 @@ func TestVerifyExport_detectsAnyChange(t *testing.T) {
 // rehashed changes an event and computes all hashes after it again, as an owner of the database could.
 func rehashed(t *testing.T, lines []string, i int) []string {
 	t.Helper()
+	return recomputed(t, lines, i, func(e map[string]any) { e["action"] = "document.shred" })
+}
+
+// recomputed changes an event, and computes all hashes after it again.
+func recomputed(t *testing.T, lines []string, i int, change func(event map[string]any)) []string {
+	t.Helper()
 	lines = slices.Clone(lines)
 	members := make([]map[string]any, len(lines))
 	for j, line := range lines {
 		must(t, json.Unmarshal([]byte(line), &members[j]))
 	}
 	last := len(lines) - 1
-	members[i]["action"] = "document.shred"
+	change(members[i])
 	for j := i; j < last; j++ {
 		if j > i {
 			members[j]["prev_chain_hash"] = members[j-1]["chain_hash"]
@@ -299,6 +345,9 @@ func rehashed(t *testing.T, lines []string, i int) []string {
 		members[j]["chain_hash"] = hashOf(canonical(t, members[j]))
 	}
 	members[last]["chain_hash"] = members[last-1]["chain_hash"]
+	if members[last]["head_seq"] == members[last]["last_seq"] {
+		members[last]["head_chain_hash"] = members[last-1]["chain_hash"]
+	}
 	delete(members[last], "digest")
 	members[last]["digest"] = hashOf(canonical(t, members[0]) + "\n" + canonical(t, members[last]))
 	for j := range lines {
@@ -327,10 +376,7 @@ func TestVerifyExport_checkpointDetectsRehashing(t *testing.T) {
 	good := x.whole(t)
 	checkpoints := map[int64]string{}
 	for last := int64(1); last <= 8; last++ {
-		part := x.part(t, 1, last)
-		var trailer struct{ Checkpoint string }
-		must(t, json.Unmarshal([]byte(part[len(part)-1]), &trailer, json.MatchCaseInsensitiveNames(true)))
-		checkpoints[last] = trailer.Checkpoint
+		checkpoints[last] = x.checkpoint(t, last)
 	}
 	forged := rehashed(t, good, 4) // seq 4
 	if _, err := verify(forged, audit.Proof{}); err != nil {
@@ -389,4 +435,98 @@ func TestVerifyExport_checkpointDetectsRehashing(t *testing.T) {
 	}
 	_, err = verify(x.part(t, 5, 8), audit.Proof{Key: x.verifier, Checkpoint: checkpoints[4]})
 	must(t, err) // the predecessor of the first
+}
+
+// resealed is an export with another trailer, whose digest is computed again.
+func resealed(t *testing.T, lines []string, change func(trailer map[string]any)) []string {
+	t.Helper()
+	lines = slices.Clone(lines)
+	last := len(lines) - 1
+	var trailer map[string]any
+	must(t, json.Unmarshal([]byte(lines[last]), &trailer))
+	change(trailer)
+	delete(trailer, "digest")
+	trailer["digest"] = hashOf(strings.TrimSuffix(lines[0], "\n") + "\n" + canonical(t, trailer))
+	lines[last] = canonical(t, trailer) + "\n"
+	return lines
+}
+
+// The checkpoint in a trailer is of the chain's head when the export began, and of the last event exported: so what
+// ends before the head says so, and is covered as well.
+func TestVerifyExport_checkpointIsOfTheHead(t *testing.T) {
+	t.Parallel()
+	x := tenantChain(t)
+	part := x.part(t, 1, 4)
+	for _, key := range []note.Verifier{nil, x.verifier} {
+		found, err := verify(part, audit.Proof{Key: key})
+		if err != nil || found.Last != 4 || found.Chain != x.standing(8) {
+			t.Errorf("a part: %+v, %v", found, err)
+		}
+	}
+	var trailer struct{ Checkpoint string }
+	must(t, json.Unmarshal([]byte(part[len(part)-1]), &trailer, json.MatchCaseInsensitiveNames(true)))
+	_, err := verify(x.whole(t), audit.Proof{Key: x.verifier, Checkpoint: trailer.Checkpoint})
+	must(t, err) // it is one of the head
+	last := func(c string) func(map[string]any) {
+		return func(trailer map[string]any) { trailer["checkpoint"] = c }
+	}
+	whole := x.whole(t)
+	shortened := slices.Concat(whole[:5], whole[9:])
+	for name, lines := range map[string][]string{
+		"changed and rehashed": rehashed(t, part, 2),
+		"another head": resealed(t, part, func(trailer map[string]any) {
+			trailer["head_seq"], trailer["head_chain_hash"] = 4, trailer["chain_hash"]
+		}),
+		"a later head": resealed(t, part, func(trailer map[string]any) { trailer["head_seq"] = 9 }),
+		"another time": resealed(t, part, func(trailer map[string]any) {
+			trailer["head_at"] = "2026-03-02T12:00:01.000000Z"
+		}),
+		"a checkpoint of the chain alone":  resealed(t, part, last(x.checkpoint(t, 8))),
+		"a checkpoint of its end alone":    resealed(t, part, last(x.checkpoint(t, 4))),
+		"the checkpoint of another export": resealed(t, x.part(t, 1, 5), last(trailer.Checkpoint)),
+		"shortened": resealed(t, shortened, func(trailer map[string]any) {
+			trailer["last_seq"], trailer["count"], trailer["chain_hash"] = 4, 4, x.events[3].ChainHash
+		}),
+	} {
+		if _, err := verify(lines, audit.Proof{}); err != nil {
+			t.Errorf("%s, without a key: %v", name, err)
+		}
+		_, err := verify(lines, audit.Proof{Key: x.verifier})
+		if err == nil || !strings.HasSuffix(err.Error(), "has a checkpoint of other events") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What a file says reaches no terminal: neither an error nor what is found holds anything but numbers, ids, times and
+// hashes in their one form.
+func TestVerifyExport_repeatsNoText(t *testing.T) {
+	t.Parallel()
+	const escapes = "\x1b[2K\rok: 1000 events"
+	x := tenantChain(t)
+	part := x.part(t, 9, 8)
+	for i, line := range part {
+		var members map[string]any
+		must(t, json.Unmarshal([]byte(line), &members))
+		for name, value := range members {
+			if _, text := value.(string); !text {
+				continue
+			}
+			changed := slices.Clone(part)
+			members[name] = escapes
+			changed[i] = canonical(t, members) + "\n"
+			members[name] = value
+			if name != "digest" {
+				changed = resealed(t, changed, func(map[string]any) {})
+			}
+			for _, p := range []audit.Proof{{}, {Key: x.verifier}} {
+				found, err := verify(changed, p)
+				if said := fmt.Sprintf("%+v %v", found, err); strings.ContainsAny(said, "\x1b\r") ||
+					strings.Contains(said, "1000 events") ||
+					(err == nil && name != "next_cursor" && name != "checkpoint") {
+					t.Errorf("%s of line %d: %q", name, i+1, said)
+				}
+			}
+		}
+	}
 }

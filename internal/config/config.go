@@ -47,6 +47,7 @@ type Config struct {
 	ProductClients map[string]string // product by azp
 	RateLimit      int               // requests a second of one principal on one replica; 0: no limit
 	TrustedProxies int               // how many stand in front and write X-Forwarded-For
+	MaxConnections int               // of clients at a time
 
 	Shares        map[string]share.Caps // by variable: what callers share on one replica
 	MaxKeyChanges int                   // creations and rotations of API keys of a tenant in a day; 0: no limit
@@ -116,6 +117,7 @@ func (r *reader) authentication(c *Config) {
 		c.RateLimit = r.number("RATE_LIMIT", 0, 1_000_000)
 	}
 	c.TrustedProxies = r.number("TRUSTED_PROXIES", 0, 10)
+	c.MaxConnections = r.number("MAX_CONNECTIONS", 1, 1_000_000)
 }
 
 // shares reads what callers share.

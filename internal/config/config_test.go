@@ -25,7 +25,8 @@ func TestLoad_defaults(t *testing.T) {
 		c.DatabaseURL.Set() {
 		t.Errorf("the defaults are not those of the specification: %+v", c)
 	}
-	if c.LogFormat != "text" || c.MaxKeys != 10_000 || c.MaxConns != 10 || !c.Cache || c.CacheKeys != 1_000_000 ||
+	if c.LogFormat != "text" || c.MaxKeys != 10_000 || c.MaxConns != 10 || c.MaxConnections != 4096 ||
+		!c.Cache || c.CacheKeys != 1_000_000 ||
 		c.DirectURL.Set() {
 		t.Errorf("unexpected defaults: %+v", c)
 	}
@@ -39,7 +40,7 @@ func TestLoad_refusals(t *testing.T) {
 		{"DB_MAX_CONNS", "0"}, {"DB_MAX_CONNS", "many"}, {"DB_MAX_CONNS", "1001"}, {"MAX_KEYS_PER_TENANT", "-1"},
 		{"DATABASE_DIRECT_URL", "hunter2"}, {"CACHE", "yes"}, {"CACHE_KEYS", "0"}, {"CACHE_KEYS", "100000001"},
 		{"DRAIN_DELAY", "1"}, {"DRAIN_DELAY", "-1s"}, {"DRAIN_DELAY", "2m"}, {"LOG_LEVEL", "trace"},
-		{"LOG_FORMAT", "xml"},
+		{"LOG_FORMAT", "xml"}, {"MAX_CONNECTIONS", "0"}, {"MAX_CONNECTIONS", "1000001"},
 	} {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
 			t.Parallel()

@@ -24,6 +24,10 @@ var Variables = []Variable{
 	},
 	{"TRUSTED_PROXIES", "0", "how many proxies stand in front and append to `X-Forwarded-For`, 0 to 10"},
 	{
+		"MAX_CONNECTIONS", "4096",
+		"connections of clients at most, 1 to 1000000; a further one takes the place of the longest idle",
+	},
+	{
 		"SHARE_APPENDS", "64/0/512",
 		"requests that append audit events at the same time: of a caller, of a tenant, of all; `0` means no cap",
 	},

@@ -2,8 +2,14 @@ package docs_test
 
 import (
 	"fmt"
+	"io/fs"
+	"math"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -73,14 +79,23 @@ func TestPages_keyPatterns(t *testing.T) {
 	if pattern.NumSubexp() != 0 {
 		t.Error("gitleaks would take a group for the secret")
 	}
+	said := regexp.MustCompile(`(?m)^entropy = ([0-9.]+)$`).FindStringSubmatch(rule[0])
+	if said == nil {
+		t.Fatal("the rule has no entropy")
+	}
+	least, err := strconv.ParseFloat(said[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
 	contexts := []string{
 		"%", `key = "%"`, "curl -H 'X-Key: %'", "https://example.com/?key=%&x=1", "export KEY=%; echo", "`%`.",
 		"{\"key\":\"%\"}", "a,%,b", "\t%\r",
+		`{"log":"first\n%\nlast"}`, `"\t%"`, "key_%_old", "KEY_%", "x%", "%é", `\u0022%`, "%%",
 	}
 	for _, key := range newKeys(t, serve(t, ""), 20) {
 		for _, line := range contexts {
 			found := pattern.FindAllString(strings.ReplaceAll(line, "%", key), -1)
-			if len(found) != 1 || found[0] != key {
+			if len(found) != strings.Count(line, "%") || found[0] != key || entropy(found[0]) <= least+0.5 {
 				t.Errorf("in %q it finds %q", line, found)
 			}
 		}
@@ -88,7 +103,7 @@ func TestPages_keyPatterns(t *testing.T) {
 			t.Errorf("%s is not a keyword of the rule", key[:8])
 		}
 		for name, text := range map[string]string{
-			"too short": key[:56], "too long": key + "0", "in a word": "x" + key, "underscore behind": key + "_",
+			"too short":           key[:56],
 			"another environment": "bp_prod" + key[7:], "upper case": strings.ToUpper(key),
 			"a dash in it": key[:30] + "-" + key[31:], "cut": key[:30] + "\n" + key[30:], "prefix": key[:12],
 			"no prefix": key[8:],
@@ -97,5 +112,54 @@ func TestPages_keyPatterns(t *testing.T) {
 				t.Errorf("%s: it finds a key", name)
 			}
 		}
+	}
+}
+
+// entropy is Shannon's, in bits for each character, as gitleaks computes it.
+func entropy(text string) float64 {
+	counts := map[rune]int{}
+	for _, r := range text {
+		counts[r]++
+	}
+	var sum float64
+	for _, n := range counts {
+		share := float64(n) / float64(len(text))
+		sum -= share * math.Log2(share)
+	}
+	return sum
+}
+
+// TestPages_examplesAreNoFindings asserts that the rule finds no key in any file of the project: what looks like one is
+// an example, and its entropy is low.
+func TestPages_examplesAreNoFindings(t *testing.T) {
+	t.Parallel()
+	pattern := regexp.MustCompile(quoted(t, "is found in a text by `([^`]+)`"))
+	said := regexp.MustCompile(`(?m)^entropy = ([0-9.]+)$`).FindStringSubmatch(blocks(t, "toml")[0])
+	least, err := strconv.ParseFloat(said[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := 0
+	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			if err == nil && (entry.Name() == ".git" || entry.Name() == "bin") {
+				return filepath.SkipDir
+			}
+			return err
+		}
+		kinds := []string{".go", ".md", ".yaml", ".json", ".ts", ".js", ".txt", ".sql"}
+		if !slices.Contains(kinds, filepath.Ext(path)) {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		for _, found := range pattern.FindAll(text, -1) {
+			if examples++; entropy(string(found)) > least-0.5 {
+				t.Errorf("%s has %s, which the rule takes for a key", path, found)
+			}
+		}
+		return err
+	})
+	if err != nil || examples < 5 {
+		t.Errorf("%d examples, %v", examples, err)
 	}
 }

@@ -53,15 +53,15 @@ func (k APIKey) revoked(by, reason string, now time.Time) APIKey {
 const revokedBySelf = "self"
 
 // SelfRevoke ends the key with this text or, if it is the text of the previous secret, that secret only. A text that is
-// no key, or of a secret that has ended, changes nothing, leaves no event, and is answered alike. It reads the store,
-// never a cache.
-func (s *Service) SelfRevoke(ctx context.Context, by Caller, text string) error {
+// no key, or of a secret that has ended, changes nothing, leaves no event, and is answered alike; ended reports whether
+// the call ended a secret. It reads the store, never a cache.
+func (s *Service) SelfRevoke(ctx context.Context, by Caller, text string) (ended bool, err error) {
 	hash, ok := apikey.Parse(text)
 	if !ok {
-		return nil
+		return false, nil
 	}
 	by.Actor, by.Access = audit.Party{}, Access{Tenants: true}
-	_, err := change(ctx, s, by, uuid.Nil, func(tx Tx, now time.Time) (*outcome[APIKey], error) {
+	done, err := change(ctx, s, by, uuid.Nil, func(tx Tx, now time.Time) (*outcome[APIKey], error) {
 		facts, err := GetKeyFacts(ctx, tx, KeyLookup{Hash: hash})
 		if err != nil {
 			return ignoreNotFound(err)
@@ -79,7 +79,7 @@ func (s *Service) SelfRevoke(ctx context.Context, by Caller, text string) error 
 		}
 		return changed(after, after.selfRevokeEvent(t, before, secret))
 	})
-	return err
+	return err == nil && !done.Unchanged, err
 }
 
 // selfRevoked is the key after its holder ended one of its secrets, and which secret that was; none if it has ended

@@ -84,11 +84,16 @@ func TestSelfRevoke_endsTheSecretShown(t *testing.T) {
 	events := len(f.log())
 	revoke := func(text string, left int) {
 		t.Helper()
-		for range 2 { // a repeat leaves nothing more
-			f.must(f.s.SelfRevoke(
+		before := len(f.log())
+		for i := range 2 { // a repeat leaves nothing more
+			ended, err := f.s.SelfRevoke(
 				f.ctx, registry.Caller{Actor: audit.Party{ID: "liar"}, SourceIP: "192.0.2.66", RequestID: "req-9"},
 				text,
-			))
+			)
+			f.must(err)
+			if want := i == 0 && len(f.log()) > before; ended != want {
+				t.Errorf("call %d with %.60q ended a secret: %t, want %t", i, text, ended, want)
+			}
 		}
 		if n := len(f.log()) - events; n != left {
 			t.Errorf("there are %d events, want %d", n, left)
@@ -134,13 +139,13 @@ func TestSelfRevoke_malformedTextReachesNoStore(t *testing.T) {
 	ended, cancel := context.WithCancel(f.ctx)
 	cancel()
 	good := "bp_test_00000000000000000000000000000000000000000000R30v6"
-	if err := f.s.SelfRevoke(ended, f.by, good); !errors.Is(err, context.Canceled) {
+	if _, err := f.s.SelfRevoke(ended, f.by, good); !errors.Is(err, context.Canceled) {
 		t.Fatalf("a key that there might be: %v", err)
 	}
 	for _, garbage := range []string{
 		"", "x", good[:56] + "7", good + " ", "bp_prod" + good[7:], strings.ToUpper(good), "ключ",
 	} {
-		if err := f.s.SelfRevoke(ended, f.by, garbage); err != nil {
+		if _, err := f.s.SelfRevoke(ended, f.by, garbage); err != nil {
 			t.Errorf("%q asks the store: %v", garbage, err)
 		}
 	}

@@ -19,7 +19,7 @@ type APIKeyPatch struct {
 	Disabled  Optional[bool]
 }
 
-func (p APIKeyPatch) validate(now time.Time) error {
+func (p APIKeyPatch) validate() error {
 	var c checks
 	c.notNull("/name", p.Name.Null)
 	c.notNull("/scopes", p.Scopes.Null)
@@ -28,7 +28,18 @@ func (p APIKeyPatch) validate(now time.Time) error {
 		c.line("/name", p.Name.Value, MaxName)
 	}
 	c.scopes("/scopes", p.Scopes.Value)
-	c.expiry("/expires_at", p.ExpiresAt.Value, now)
+	return c.err()
+}
+
+// validateExpiry refuses an expiry that has passed, unless it is the key's own: a caller that sends back what it has
+// read changes nothing.
+func (p APIKeyPatch) validateExpiry(k APIKey, now time.Time) error {
+	at := p.ExpiresAt.Value
+	if at != nil && k.ExpiresAt != nil && at.Equal(*k.ExpiresAt) {
+		return nil
+	}
+	var c checks
+	c.expiry("/expires_at", at, now)
 	return c.err()
 }
 
@@ -46,7 +57,7 @@ func (p APIKeyPatch) apply(k APIKey) APIKey {
 // UpdateAPIKey patches a key. A patch that changes nothing leaves no event, and the version as it is.
 func (s *Service) UpdateAPIKey(ctx context.Context, by Caller, id uuid.UUID, p APIKeyPatch) (Result[APIKey], error) {
 	p.ExpiresAt.Value = timestamp.TruncateOptional(p.ExpiresAt.Value)
-	if err := p.validate(s.clock()); err != nil {
+	if err := p.validate(); err != nil {
 		return Result[APIKey]{}, err
 	}
 	tenant, err := s.tenantOfAPIKey(ctx, by, id)
@@ -59,6 +70,9 @@ func (s *Service) UpdateAPIKey(ctx context.Context, by Caller, id uuid.UUID, p A
 			return nil, err
 		}
 		if err := by.expectVersion(before.Version, "key"); err != nil {
+			return nil, err
+		}
+		if err := p.validateExpiry(before, now); err != nil {
 			return nil, err
 		}
 		after := p.apply(before)

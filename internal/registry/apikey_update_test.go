@@ -66,6 +66,26 @@ func TestUpdateAPIKey_changesCountVersions(t *testing.T) {
 	f.verdicts([]string{text}, "VALID current")
 }
 
+// A key that has expired can be changed with all of its members sent back as they are, but not to another time that has
+// passed.
+func TestUpdateAPIKey_unchangedExpiryIsNoFault(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	k, _ := f.key(registry.APIKeyInput{TenantID: f.tenant("acme", registry.StatusActive).ID, ExpiresAt: at(time.Hour)})
+	f.sleep(2 * time.Hour)
+	got, err := testkit.Value(f.s.UpdateAPIKey(f.ctx, f.by, k.ID, registry.APIKeyPatch{
+		Name: registry.Set("another"), ExpiresAt: registry.Set(new(at(time.Hour).Add(999))),
+	}))
+	f.must(err)
+	if got.Name != "another" || !got.ExpiresAt.Equal(*at(time.Hour)) || got.Version != 2 {
+		t.Errorf("the key is %+v", got)
+	}
+	for _, past := range []*time.Time{at(time.Hour - time.Second), at(time.Hour + time.Second), at(2 * time.Hour)} {
+		_, err := f.s.UpdateAPIKey(f.ctx, f.by, k.ID, registry.APIKeyPatch{ExpiresAt: registry.Set(past)})
+		f.blames(f.refusal(err, registry.Invalid, registry.CodeInvalid), "/expires_at")
+	}
+}
+
 func TestUpdateAPIKey_refusalsLeaveNothing(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

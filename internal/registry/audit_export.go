@@ -53,6 +53,7 @@ func groupOf(group *uuid.UUID) uuid.UUID {
 // Checkpoint is where a group's chain stands, signed as audit.SignCheckpoint does; the read is recorded.
 // CodeNoCheckpoints if the service has no key.
 func (s *Service) Checkpoint(ctx context.Context, by Caller, group *uuid.UUID) (string, error) {
+	at := s.clock() // not after the head is read: all that was written before is covered
 	head, err := s.chainHead(ctx, by, group)
 	if err != nil {
 		return "", err
@@ -63,7 +64,7 @@ func (s *Service) Checkpoint(ctx context.Context, by Caller, group *uuid.UUID) (
 		}
 	}
 	id := groupOf(group)
-	text, err := audit.SignCheckpoint(s.signer, id, head)
+	text, err := audit.SignCheckpoint(s.signer, id, audit.Checkpoint{Head: head, At: at})
 	if err != nil {
 		return "", err
 	}
@@ -84,8 +85,9 @@ type ExportRequest struct {
 // Export is a part of a chain that is about to be written. Its end was fixed when it began.
 type Export struct {
 	GroupID     uuid.UUID
-	First, Last int64  // Last is First - 1 if it has no events
-	prev        string // the chain hash of First - 1
+	First, Last int64            // Last is First - 1 if it has no events
+	prev        string           // the chain hash of First - 1
+	chain       audit.Checkpoint // where the chain stood when the export began
 	begun       []audit.Event
 	next        int // events of the next page
 	release     func()
@@ -142,6 +144,7 @@ func (s *Service) recordExport(ctx context.Context, by Caller, r ExportRequest, 
 }
 
 func (s *Service) beginExport(ctx context.Context, by Caller, r ExportRequest) (*Export, error) {
+	at := s.clock()
 	head, err := s.chainHead(ctx, by, r.GroupID)
 	if err != nil {
 		return nil, err
@@ -149,6 +152,7 @@ func (s *Service) beginExport(ctx context.Context, by Caller, r ExportRequest) (
 	x := &Export{
 		GroupID: groupOf(r.GroupID), First: max(r.From, r.Cursor+1), Last: head.Seq, next: firstExportPage, s: s,
 	}
+	x.chain = audit.Checkpoint{Head: head, At: at}
 	switch {
 	case x.First > head.Seq+1 && r.Cursor > 0:
 		return nil, invalidParameter("cursor", violation.OwnExportCursor)
@@ -226,7 +230,7 @@ func (x *Export) NDJSON(ctx context.Context, out io.Writer, cursor func(seq int6
 	if err != nil && !errors.Is(err, errDraining) {
 		return err
 	}
-	return w.Close(cursor(w.Head().Seq), x.s.signer)
+	return w.Close(cursor(w.Head().Seq), x.chain, x.s.signer)
 }
 
 var errDraining = errors.New("the service drains")

@@ -38,7 +38,7 @@ var storedInputs = []struct {
 			Name:   Optional[string]{Present: true, Value: "a key"},
 			Scopes: Optional[[]string]{Present: true, Value: []string{"read"}},
 		},
-		func(in any) error { return in.(APIKeyPatch).validate(time.Time{}) }, nil,
+		func(in any) error { return in.(APIKeyPatch).validate() }, nil,
 	},
 	{
 		CatalogRequestInput{Product: "scanner", Message: "please"},

@@ -34,10 +34,14 @@ type selfRevocation struct {
 // selfRevoke answers the same whatever the key was, and only at whole multiples of the pace, so that the time of the
 // answer reveals nothing either. Only a store that cannot answer is reported, and only for a text with a key's
 // checksum, which anyone can compute.
+//
+// A request counts against the limit of its network from before the look-up until it has ended a secret: so the limit
+// is about guesses, it holds for guesses that are sent at the same time, and it is the same for a text that is a key
+// and for one that is none.
 func (s *Server) selfRevoke(c *call) (web.Response, error) {
-	began := time.Now()
-	if !s.limits.selfRevokes.Allow(web.Network(c.by.SourceIP)) {
-		return web.Response{}, web.TooManyRequests()
+	began, network := time.Now(), web.Network(c.by.SourceIP)
+	if wait := s.limits.selfRevokes.Take(network); wait > 0 {
+		return web.Response{}, web.TooManyRequests(wait)
 	}
 	var in selfRevocation
 	if err := c.Decode(&in); err != nil {
@@ -46,8 +50,11 @@ func (s *Server) selfRevoke(c *call) (web.Response, error) {
 	if in.Key == nil {
 		return web.Response{}, web.Invalid(violation.Violation{Pointer: "/key", Message: violation.Required})
 	}
-	err := s.registry.SelfRevoke(c.Ctx, c.by, *in.Key)
+	ended, err := s.registry.SelfRevoke(c.Ctx, c.by, *in.Key)
 	s.awaitPace(c.Ctx, began)
+	if ended {
+		s.limits.selfRevokes.Refund(network)
+	}
 	return web.Response{Status: http.StatusNoContent}, err
 }
 

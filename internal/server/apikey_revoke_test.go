@@ -214,18 +214,54 @@ func TestAPIKeySelfRevoke_isLimitedByAddress(t *testing.T) {
 	server.send(from("198.51.100.8")).wantProblem("invalid_request", "/key")
 	l := newRateLimits(1)
 	for range selfRevokeBurst {
-		if !l.selfRevokes.Allow("192.0.2.1") {
+		if l.selfRevokes.Take("192.0.2.1") > 0 {
 			t.Fatal("the table is full before its time")
 		}
 	}
-	if l.selfRevokes.Allow("192.0.2.1") || !l.selfRevokes.Allow("192.0.2.2") ||
-		!newRateLimits(0).selfRevokes.Allow("192.0.2.1") {
+	if l.selfRevokes.Take("192.0.2.1") == 0 || l.selfRevokes.Take("192.0.2.2") > 0 ||
+		newRateLimits(0).selfRevokes.Take("192.0.2.1") > 0 {
 		t.Error("who is counted is not the address, or the limit cannot be turned off")
 	}
 	for range 2 * selfRevokeBurst {
-		l.selfRevokes.Allow(web.Network("2001:db8:1:2::1"))
+		l.selfRevokes.Take(web.Network("2001:db8:1:2::1"))
 	}
-	if l.selfRevokes.Allow(web.Network("2001:db8:1:2::2")) || !l.selfRevokes.Allow(web.Network("2001:db8:1:3::1")) {
+	if l.selfRevokes.Take(web.Network("2001:db8:1:2::2")) == 0 ||
+		l.selfRevokes.Take(web.Network("2001:db8:1:3::1")) > 0 {
 		t.Error("of IPv6 it is not the /64 that counts")
 	}
+}
+
+// TestAPIKeySelfRevoke_limitsGuessesOnly asserts that a caller that revokes keys is not limited, however many they are,
+// and that one that presents what ends nothing is: from then on for real keys, too, so that 429 tells nothing of a
+// text.
+func TestAPIKeySelfRevoke_limitsGuessesOnly(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		x := api.activeTenant("globex").ID
+		server, _ := guarded(api, Config{RateLimit: 1000})
+		present := func(key string) *reply {
+			return server.call(jsonRequest("/v1/api-keys/self-revoke", object{"key": key}))
+		}
+		var ended string
+		for range 2 * selfRevokeBurst {
+			ended = api.key(x, nil).Key
+			present(ended).want(http.StatusNoContent)
+		}
+		for name, guess := range map[string]string{"no key": "no key", "unknown": unknownKey, "ended": ended} {
+			server, _ := guarded(api, Config{RateLimit: 1000})
+			refused := false
+			for range 10 * selfRevokeBurst {
+				if refused = server.call(
+					jsonRequest("/v1/api-keys/self-revoke", object{"key": guess}),
+				).status == http.StatusTooManyRequests; refused {
+					break
+				}
+			}
+			real := api.key(x, nil)
+			r := jsonRequest("/v1/api-keys/self-revoke", object{"key": real.Key})
+			if got := server.call(r); !refused || got.status != http.StatusTooManyRequests {
+				t.Errorf("%s: a guess is refused: %t, a key afterwards is %d", name, refused, got.status)
+			}
+			api.wantVerdict(registry.Valid, real.Key, nil)
+		}
+	})
 }

@@ -114,3 +114,48 @@ func TestAPIKeyUpdate_holdsToIfMatch(t *testing.T) {
 		}
 	})
 }
+
+// An empty text is unset, as null is, also where the text would be a time or an id; and what was read can be sent back
+// after its time has passed.
+func TestAPIKeyUpdate_emptyAndUnchangedExpiry(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		x := api.activeTenant("globex").ID
+		created := as[secretBody](api.send(jsonRequest("/v1/api-keys", object{
+			"tenant_id": x, "name": "k", "expires_at": "", "product": "", "environment": "",
+		})).want(http.StatusCreated))
+		if created.ExpiresAt != nil || created.Product != nil || created.Environment != "live" {
+			t.Errorf("the key is %+v", created)
+		}
+		k := as[keyBody](api.send(patchRequest(join("/v1/api-keys", created.ID), object{
+			"expires_at": "2026-03-02t10:00:00z", // which the document's validator does not take
+		})).want(http.StatusOK))
+		if k.ExpiresAt == nil || *k.ExpiresAt != "2026-03-02T10:00:00.000000Z" {
+			t.Errorf("the key is %+v", k)
+		}
+		api.clock.advance(24 * time.Hour)
+		k = api.patch(k.ID, object{"name": "renamed", "scopes": k.Scopes, "expires_at": k.ExpiresAt, "disabled": false})
+		if k.Name != "renamed" || k.Version != 3 {
+			t.Errorf("the key is %+v", k)
+		}
+		target := join("/v1/api-keys", k.ID)
+		api.send(patchRequest(target, object{"expires_at": "2026-03-02T10:00:01Z"})).wantProblem(
+			"invalid_request", "/expires_at",
+		)
+		got := as[keyBody](api.send(patchRequest(target, object{"expires_at": ""})).want(http.StatusOK))
+		if got.ExpiresAt != nil || got.Version != 4 {
+			t.Errorf("the key is %+v", got)
+		}
+		api.send(patchRequest(target, object{"name": ""})).wantProblem("invalid_request", "/name")
+		api.send(jsonRequest("/v1/audit", object{
+			"action": "a.b", "crud": "c", "is_anonymous": true, "created": "", "fields": object{"x": ""},
+			"metadata": object{"x": ""},
+		})).want(http.StatusCreated)
+		e := api.newest()
+		if e.Created != e.Received || (*e.Fields)["x"] != "" || len(*e.Fields) != 1 || len(*e.Metadata) != 1 {
+			t.Errorf("the event is %+v", e)
+		}
+		api.send(jsonRequest("/v1/audit", object{
+			"action": "a.b", "crud": "c", "is_anonymous": true, "group": object{"id": ""},
+		})).wantProblem("invalid_request", "/group/id") // which would otherwise be an event of the platform
+	})
+}

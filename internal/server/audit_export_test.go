@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"pgregory.net/rapid"
 
 	"github.com/breakpilot/tenant-registry/internal/audit"
 	"github.com/breakpilot/tenant-registry/internal/registry"
@@ -259,17 +260,36 @@ func TestAuditExport_csvHasEveryMember(t *testing.T) {
 	})
 }
 
-// Each cell that a spreadsheet would take for a formula is quoted, and no other.
+// Each part of a cell that a spreadsheet would take for a formula is quoted, and no other, also where it splits rows at
+// semicolons or tabs, and whatever it makes of quotation marks.
 func TestAuditExport_csvHasNoFormulas(t *testing.T) {
 	t.Parallel()
 	for cell, want := range map[string]string{
 		"": "", "=1": "'=1", "+1": "'+1", "-1": "'-1", "@x": "'@x", "\tx": "'\tx", "\rx": "'\rx", "x=1": "x=1",
-		" =1": " =1", "é": "é",
+		" =1": "' =1", "é": "é", "\nx": "'\nx", "＝1": "'＝1", "＋1": "'＋1", "－1": "'－1", "＠x": "'＠x",
+		"x;=1": "x;'=1", "x;y": "x;y", "x; =1": "x;' =1", "x;\"=1": "x;'\"=1", ";;@x;": ";;'@x;",
+		"x;=1;+2": "x;'=1;'+2",
+		"x\t-1":   "x\t'-1", "x\n=1": "x\n'=1", "x\r\n=1": "x\r\n'=1", "x\r=1": "x\r'=1", "x\v=1": "x\v'=1",
+		"x\u2028=1": "x\u2028'=1", "x;＝1": "x;'＝1", "\t=1": "'\t'=1", `{"k":"v;=1"}`: `{"k":"v;'=1"}`,
+		"\u200b=1": "'\u200b=1", "'=1": "'=1", "x;'=1": "x;'=1", "a=b;c=d": "a=b;c=d", "\xff=1": "\xff=1",
+		"2026-03-02T09:30:00.000000Z": "2026-03-02T09:30:00.000000Z",
 	} {
 		if got := harmless(cell); got != want {
-			t.Errorf("%q becomes %q", cell, got)
+			t.Errorf("%q becomes %q, want %q", cell, got, want)
 		}
 	}
+	rapid.Check(t, func(t *rapid.T) {
+		cell := rapid.StringOf(rapid.SampledFrom([]rune("=+-@＝\t\n\r; \"'x,{é"))).Draw(t, "cell")
+		got := harmless(cell)
+		for part := range strings.FieldsFuncSeq(got, func(r rune) bool { return strings.ContainsRune(";\t\n\r", r) }) {
+			if part = strings.TrimLeft(part, ` "`); part != "" && strings.ContainsRune("=+-@＝", []rune(part)[0]) {
+				t.Fatalf("%q becomes %q, where %q is a formula", cell, got, part)
+			}
+		}
+		if strings.ReplaceAll(got, "'", "") != strings.ReplaceAll(cell, "'", "") {
+			t.Fatalf("%q becomes %q", cell, got)
+		}
+	})
 }
 
 // A tenant's log outlives it: until there is an endpoint it is deleted by SQL.
@@ -347,8 +367,18 @@ func TestAuditExport_checkpointSignsTheHead(t *testing.T) {
 			head := as[chainBody](api.get("/v1/audit/chain" + target))
 			lines := strings.Split(string(got.body), "\n")
 			if lines[0] != "tenant-registry/"+group.String() || lines[1] != fmt.Sprint(head.Size) ||
-				!strings.HasPrefix(lines[4], "— test ") {
+				lines[3] != "time 2026-03-02T09:30:00.000000Z" || !strings.HasPrefix(lines[5], "— test ") {
 				t.Errorf("the note is %q", got.body)
+			}
+		}
+		for i := range 5 {
+			api.report(fmt.Sprintf("a.%d", i), object{"group": object{"id": x}})
+		}
+		for _, to := range []int64{1, 4, 6} { // the head is that of the chain, wherever the export ends
+			target := fmt.Sprintf("/v1/audit/export?tenant_id=%s&to_seq=%d", x, to)
+			found := api.exported(target).verify(t, audit.Proof{Key: testVerifier})
+			if found.Last != to || found.Chain.Head.Seq != 6 || !found.Chain.At.Equal(start) {
+				t.Errorf("to seq %d: %+v", to, found)
 			}
 		}
 		without := newClient(t, api.store, registry.Options{Now: api.clock.now})

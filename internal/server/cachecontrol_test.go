@@ -16,15 +16,21 @@ func TestCacheControl_freshReadsTheStore(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		header []string
+		pragma bool
 		fresh  bool
 	}{
-		"nothing":           {nil, false},
-		"no-cache":          {[]string{"no-cache"}, true},
-		"max-age=0":         {[]string{"max-age=0"}, true},
-		"among others":      {[]string{"no-transform", "max-stale, No-Cache"}, true},
-		"another max-age":   {[]string{"max-age=01, max-age=5"}, false},
-		"something like it": {[]string{"x-no-cache, no-cachet"}, false},
-		"only if cached":    {[]string{"only-if-cached"}, false},
+		"nothing":              {nil, false, false},
+		"no-cache":             {[]string{"no-cache"}, false, true},
+		"max-age=0":            {[]string{"max-age=0"}, false, true},
+		"among others":         {[]string{"no-transform", "max-stale, No-Cache"}, false, true},
+		"another max-age":      {[]string{"max-age=01, max-age=5"}, false, false},
+		"something like it":    {[]string{"x-no-cache, no-cachet"}, false, false},
+		"only if cached":       {[]string{"only-if-cached"}, false, false},
+		"Pragma":               {nil, true, false},
+		"Pragma, max-age=5":    {[]string{"max-age=5"}, true, false},
+		"Pragma, no-cache":     {[]string{"no-cache"}, true, false}, // as fetch sends both
+		"Pragma, max-age=0":    {[]string{"max-age=0"}, true, true},
+		"Pragma, among others": {[]string{"no-cache, max-age=0"}, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -40,6 +46,9 @@ func TestCacheControl_freshReadsTheStore(t *testing.T) {
 			asked := func(r request) request {
 				if c.header != nil {
 					r = r.with("Cache-Control", c.header...)
+				}
+				if c.pragma {
+					r = r.with("Pragma", "no-cache")
 				}
 				return r
 			}

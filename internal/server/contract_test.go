@@ -99,15 +99,18 @@ func (c *contract) find(method, path string) (operation, map[string]string, bool
 	}
 	best, params, found := operation{}, map[string]string(nil), false
 	segments := strings.Split(path, "/")
-	for _, o := range c.operations {
-		if o.method != method || len(o.segments) != len(segments) {
+	for _, o := range c.operations { // a fixed segment comes before a parameter, whose brace is behind all letters
+		if len(o.segments) != len(segments) || (best.path != "" && o.path > best.path) {
 			continue
 		}
-		if got, ok := matchPath(o.segments, segments); ok && (!found || len(got) < len(params)) {
-			best, params, found = o, got, true
+		if got, ok := matchPath(o.segments, segments); ok && (o.path != best.path || o.method == method) {
+			best, params, found = o, got, o.method == method
 		}
 	}
-	return best, params, found
+	if !found {
+		return operation{}, nil, false
+	}
+	return best, params, true
 }
 
 func matchPath(template, got []string) (map[string]string, bool) {

@@ -14,6 +14,23 @@ const (
 	maxBulkBody = 2 << 20
 )
 
+// maxQuery is what a query may be at most, in bytes, besides the texts of any characters that its route takes.
+const maxQuery = 4 << 10
+
+// queryTexts are those texts, and how many characters they may have.
+var queryTexts = map[string]int{
+	"reason": registry.MaxText, "actor_id": registry.MaxID, "target_id": registry.MaxID,
+	"correlation_id": registry.MaxID,
+}
+
+func queryLimit(rt route) int {
+	limit := maxQuery
+	for _, name := range rt.Query {
+		limit += 12 * queryTexts[name] // a character has four bytes in UTF-8, each of them %XX
+	}
+	return limit
+}
+
 // call is one request as a handler sees it.
 type call struct {
 	web.Request
@@ -26,11 +43,11 @@ func (s *Server) endpoint(rt route) http.Handler {
 	if !rt.Roles.anyone && len(rt.Roles.roles) == 0 {
 		panic("route " + rt.name() + " has no policy")
 	}
-	label := rt.Method + " " + rt.Path
+	label, maxQuery := rt.Method+" "+rt.Path, queryLimit(rt)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info := web.Info(r)
 		info.Route, info.Context = label, r.Context()
-		a, err := s.answer(&rt, w, r)
+		a, err := s.answer(&rt, maxQuery, w, r)
 		if rt.LongRunning {
 			web.SetWriteDeadline(w, web.WriteTimeout)
 		}
@@ -40,7 +57,7 @@ func (s *Server) endpoint(rt route) http.Handler {
 
 // answer asks in this order: who is it, may they, is the query well formed, is the body there; and only then the
 // handler, whose deadline begins when the client has sent everything.
-func (s *Server) answer(rt *route, w http.ResponseWriter, r *http.Request) (web.Response, error) {
+func (s *Server) answer(rt *route, maxQuery int, w http.ResponseWriter, r *http.Request) (web.Response, error) {
 	by, err := s.caller(rt, r)
 	if err != nil {
 		return web.Response{}, err
@@ -48,7 +65,7 @@ func (s *Server) answer(rt *route, w http.ResponseWriter, r *http.Request) (web.
 	if by.Idempotency, err = readIdempotency(rt, r); err != nil {
 		return web.Response{}, err
 	}
-	query, err := web.ReadQuery(r.URL.RawQuery, rt.Query)
+	query, err := web.ReadQuery(r.URL.RawQuery, rt.Query, maxQuery)
 	if err != nil {
 		return web.Response{}, err
 	}

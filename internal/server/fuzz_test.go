@@ -112,7 +112,7 @@ func FuzzQuery(f *testing.F) {
 	}
 	allowed := []string{"tenant_id", "limit", "order", "is_failure", "actor_id", "cursor"}
 	f.Fuzz(func(t *testing.T, raw string) {
-		q, err := web.ReadQuery(raw, allowed)
+		q, err := web.ReadQuery(raw, allowed, len(raw))
 		if err != nil {
 			wantRefusal(t, err, "invalid_request")
 			return

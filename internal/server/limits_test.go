@@ -22,7 +22,7 @@ func exhaust(server *client, r request) {
 		if got.status != http.StatusTooManyRequests {
 			return false
 		}
-		got.wantHeader("Retry-After", "2").wantProblem("too_many_requests")
+		got.wantHeader("Retry-After", "1").wantProblem("too_many_requests")
 		return true
 	})
 }
@@ -110,24 +110,24 @@ func TestLimits_haveTheirSizes(t *testing.T) {
 	t.Parallel()
 	l := newRateLimits(100)
 	for range 200 {
-		if !l.principals.Allow("x") {
+		if l.principals.Take("x") > 0 {
 			t.Fatal("a principal may make fewer than 200 requests at once")
 		}
 	}
 	for range failureBurst {
-		l.failures.Allow(web.Network("192.0.2.1"))
-		l.failures.Allow(web.Network("2001:db8:1:2::1"))
+		l.failures.Take(web.Network("192.0.2.1"))
+		l.failures.Take(web.Network("2001:db8:1:2::1"))
 	}
 	for address, allowed := range map[string]bool{
 		"192.0.2.1": false, "192.0.2.2": true, // each IPv4 address for itself
 		"2001:db8:1:2::1": false, "2001:db8:1:2:ffff::9": false, "2001:db8:1:3::1": true, // IPv6 by the customer
 		"": true,
 	} {
-		if l.failures.Allow(web.Network(address)) != allowed {
+		if (l.failures.Take(web.Network(address)) == 0) != allowed {
 			t.Errorf("%q may fail one more time: %t, want %t", address, !allowed, allowed)
 		}
 	}
-	if !newRateLimits(0).principals.Allow("x") {
+	if newRateLimits(0).principals.Take("x") > 0 {
 		t.Error("without a limit a request is refused")
 	}
 }
@@ -143,4 +143,41 @@ func TestLimits_holdClientsBehindProxies(t *testing.T) {
 	server.send(fetch("/v1/catalog").with(
 		"X-Forwarded-For", "198.51.100.7, 198.51.100.8",
 	)).wantProblem("unauthenticated")
+}
+
+// TestLimits_unknownProxyIsLogged asserts that a proxy of which no setting says anything is logged one time, and none
+// where the setting says of it, or where there is none.
+func TestLimits_unknownProxyIsLogged(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		proxies, lines int
+		header         string
+	}{
+		"unknown": {0, 1, "203.0.113.9"}, "known": {1, 0, "203.0.113.9"}, "none": {0, 0, ""},
+	} {
+		server, _ := guarded(newClient(t, memory.New(), registry.Options{}), Config{TrustedProxies: tc.proxies})
+		for _, target := range []string{"/healthz", "/v1/catalog", "/v1/nothing", "/nothing", "/healthz"} {
+			r := fetch(target)
+			if tc.header != "" {
+				r = r.with("X-Forwarded-For", tc.header)
+			}
+			server.send(r)
+		}
+		lines := server.logLines("X-Forwarded-For ignored")
+		if len(lines) != tc.lines || (tc.lines > 0 && lines[0]["level"] != "WARN") {
+			t.Errorf("%s: the log has %v", name, lines)
+		}
+	}
+}
+
+// TestLimits_holdClientsBehindProxiesWithPorts asserts that clients are told apart behind a proxy that writes ports and
+// brackets.
+func TestLimits_holdClientsBehindProxiesWithPorts(t *testing.T) {
+	t.Parallel()
+	server, _ := guarded(newClient(t, memory.New(), registry.Options{}), Config{RateLimit: 1000, TrustedProxies: 1})
+	exhaust(server, fetch("/v1/catalog").with("X-Forwarded-For", "198.51.100.7:1234"))
+	server.send(fetch("/v1/catalog").with("X-Forwarded-For", "198.51.100.7")).wantProblem("too_many_requests")
+	server.send(fetch("/v1/catalog").with("X-Forwarded-For", "198.51.100.8:1234")).wantProblem("unauthenticated")
+	exhaust(server, fetch("/v1/catalog").with("X-Forwarded-For", "[2001:db8::1]:443"))
+	server.send(fetch("/v1/catalog").with("X-Forwarded-For", "[2001:db8:0:1::1]")).wantProblem("unauthenticated")
 }

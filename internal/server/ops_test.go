@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
@@ -72,6 +73,10 @@ func TestOps_problemsHavePages(t *testing.T) {
 			got["help"] == "" {
 			t.Errorf("/problems/%s says %v", code, got)
 		}
+	}
+	remedy := as[object](api.get("/problems/invalid_transition").want(http.StatusOK))["remedy"].(string)
+	if !strings.Contains(remedy, "If it names none") {
+		t.Errorf("a caller of whom no state is allowed is told %q", remedy)
 	}
 	api.send(request{method: http.MethodGet, target: "/problems/unknown"}).wantProblem("not_found")
 }

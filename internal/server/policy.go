@@ -20,7 +20,7 @@ import (
 // there is the Access that it returns, which registry keeps to.
 func (s *Server) caller(rt *route, r *http.Request) (registry.Caller, error) {
 	info := web.Info(r)
-	by := registry.Caller{SourceIP: web.ClientIP(r, s.trustedProxies), RequestID: info.OwnID(), Route: info.Route}
+	by := registry.Caller{SourceIP: s.clientIP(r), RequestID: info.OwnID(), Route: info.Route}
 	if rt.Roles.anyone {
 		return by, nil
 	}
@@ -33,8 +33,10 @@ func (s *Server) caller(rt *route, r *http.Request) (registry.Caller, error) {
 	if who.AZP != "" {
 		by.Actor.Fields = map[string]string{"azp": who.AZP}
 	}
-	if !rt.exempt(who) && !s.limits.principals.Allow(who.ID) {
-		return by, web.TooManyRequests()
+	if !rt.exempt(who) {
+		if wait := s.limits.principals.Take(who.ID); wait > 0 {
+			return by, web.TooManyRequests(wait)
+		}
 	}
 	var missing string
 	if by.Access, missing, err = s.access(r.Context(), rt.Roles, who); err != nil {
@@ -45,6 +47,18 @@ func (s *Server) caller(rt *route, r *http.Request) (registry.Caller, error) {
 	}
 	by.OnBehalfOf, err = onBehalfOf(r.Header, who)
 	return by, err
+}
+
+// clientIP is the address that events and limits name. The first request that shows a proxy of which no setting says
+// anything is logged: behind it all callers have one address, and one limit.
+func (s *Server) clientIP(r *http.Request) string {
+	if s.trustedProxies == 0 && len(r.Header["X-Forwarded-For"]) > 0 {
+		s.warnOfProxy.Do(func() {
+			s.log.WarnContext(r.Context(), "X-Forwarded-For ignored", "remedy",
+				"set TRUSTED_PROXIES to the number of proxies in front, or callers share the proxy's address and limit")
+		})
+	}
+	return web.ClientIP(r, s.trustedProxies)
 }
 
 // authenticate verifies the request's credential. The reason of a refusal is for the logs; the caller is told what
@@ -64,8 +78,8 @@ func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, 
 			registry.Caller{SourceIP: address, RequestID: info.OwnID(), Route: info.Route},
 			string(refused.Kind), refused.Reason,
 		)
-		if !s.limits.failures.Allow(web.Network(address)) {
-			return who, web.TooManyRequests()
+		if wait := s.limits.failures.Take(web.Network(address)); wait > 0 {
+			return who, web.TooManyRequests(wait)
 		}
 		s.log.InfoContext(info.Context, "authentication failed", "kind", refused.Kind,
 			"reason", refused.Reason, "source_ip", address, "route", info.Route, "request_id", info.ID)

@@ -54,6 +54,9 @@ func TestPolicy_comesBeforeInput(t *testing.T) {
 				server.send(tc.request).wantHeader(
 					"WWW-Authenticate", `Bearer realm="tenant-registry"`,
 				).wantProblem("unauthenticated")
+				server.send(tc.request.bearer("bad")).wantHeader(
+					"WWW-Authenticate", `Bearer realm="tenant-registry", error="invalid_token"`,
+				).wantProblem("unauthenticated")
 				server.send(tc.request.by(nothing)).wantProblem(tc.roleless)
 				server.send(tc.request.by(op)).wantProblem(tc.granted)
 			})
@@ -78,7 +81,7 @@ func TestPolicy_asksNothingOutsideOfTheAPI(t *testing.T) {
 		ask(http.MethodGet, "/nothing").wantProblem("not_found")
 		ask(http.MethodGet, "/v2/tenants").wantProblem("not_found")
 		ask(http.MethodGet, "//v1/tenants").wantProblem("not_found")
-		ask(http.MethodPost, "/healthz").wantHeader("Allow", "GET").wantProblem("method_not_allowed")
+		ask(http.MethodPost, "/healthz").wantHeader("Allow", "GET, HEAD").wantProblem("method_not_allowed")
 		ask(http.MethodGet, "/healthz?x=y").wantProblem("invalid_request")
 	}
 	if lines := server.logLines("authentication failed"); len(lines) != 0 {

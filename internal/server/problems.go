@@ -49,7 +49,8 @@ var problems = map[string]web.ProblemType{
 	registry.CodeProductExists: {Status: http.StatusConflict, Title: "Product exists",
 		Remedy: "Choose another key."},
 	registry.CodeInvalidTransition: {Status: http.StatusConflict, Title: "Invalid transition",
-		Remedy: "Bring the tenant to one of the states that allowed names."},
+		Remedy: "Bring the tenant to one of the states that allowed names. If it names none, the state is final: " +
+			"create another tenant."},
 	registry.CodeTenantFrozen: {Status: http.StatusConflict, Title: "Tenant frozen",
 		Remedy: "A frozen tenant takes nothing new; its keys can still be revoked."},
 	registry.CodeTrialUsed: {Status: http.StatusConflict, Title: "Trial used",

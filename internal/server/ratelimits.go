@@ -2,7 +2,8 @@ package server
 
 import "github.com/breakpilot/tenant-registry/internal/server/web"
 
-// Of one address, or one customer's network: failed authentications, and self-revocations, a second and at once.
+// Of one address, or one customer's network: failed authentications, and self-revocations that end nothing, a second
+// and at once.
 const (
 	failureRate, failureBurst       = 10, 100
 	selfRevokeRate, selfRevokeBurst = 1, 20

@@ -10,12 +10,30 @@ import (
 
 // mux routes by the table. What fits no line is answered by unrouted, never with the mux's own text.
 func (s *Server) mux(table []route) *http.ServeMux {
-	mux := http.NewServeMux()
+	mux, paths := http.NewServeMux(), pathsOf(table)
+	unrouted := s.unrouted(paths)
 	for _, rt := range table {
-		mux.Handle(rt.Method+" "+rt.Path, s.endpoint(rt))
+		handler := s.endpoint(rt)
+		if others := paths.before(rt); len(others) > 0 {
+			handler = except(others, unrouted, handler)
+		}
+		mux.Handle(rt.Method+" "+rt.Path, handler)
 	}
-	mux.Handle("/", s.unrouted(mux))
+	mux.Handle("/", unrouted)
 	return mux
+}
+
+// except leaves requests that mean one of other paths to another handler. net/http chooses among the paths that take
+// the method: for it GET /v1/audit/bulk is a GET /v1/audit/{id}.
+func except(others pathList, unrouted, handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if others.find(r.URL.Path) == nil {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		r.Pattern = "/" // for telemetry, which reads it afterwards
+		unrouted.ServeHTTP(w, r)
+	})
 }
 
 // canonical refuses a path that is not written in its one form: percent-encoding, doubled slashes and dots name nothing
@@ -33,16 +51,10 @@ func (s *Server) canonical(next http.Handler) http.Handler {
 }
 
 // unrouted answers what no line of the table fits: 405 if another method would, else 404.
-func (s *Server) unrouted(mux *http.ServeMux) http.Handler {
+func (s *Server) unrouted(paths pathList) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		web.Info(r).Context = r.Context()
-		var allowed []string
-		for _, method := range web.Methods {
-			other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
-			if _, pattern := mux.Handler(other); pattern != "/" {
-				allowed = append(allowed, method)
-			}
-		}
+		allowed := paths.allowed(r.URL.Path)
 		if len(allowed) == 0 {
 			s.missing(w, r, web.NewProblem(web.CodeNotFound, "There is nothing at this path."))
 			return
@@ -55,9 +67,11 @@ func (s *Server) unrouted(mux *http.ServeMux) http.Handler {
 // missing answers for a path or method that does not exist. Under /v1 even that is told to authenticated callers only.
 func (s *Server) missing(w http.ResponseWriter, r *http.Request, problem *web.Problem, allowed ...string) {
 	if r.URL.Path == "/v1" || strings.HasPrefix(r.URL.Path, "/v1/") {
-		who, err := s.authenticate(r, web.ClientIP(r, s.trustedProxies))
-		if err == nil && !s.limits.principals.Allow(who.ID) {
-			err = web.TooManyRequests()
+		who, err := s.authenticate(r, s.clientIP(r))
+		if err == nil {
+			if wait := s.limits.principals.Take(who.ID); wait > 0 {
+				err = web.TooManyRequests(wait)
+			}
 		}
 		if err != nil {
 			s.WriteError(w, r, err)

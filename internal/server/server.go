@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,7 @@ type Server struct {
 	security       *registry.SecurityLog
 	limits         rateLimits
 	trustedProxies int
+	warnOfProxy    sync.Once
 	log            *slog.Logger
 	version        string
 	docs           bool

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -102,22 +104,28 @@ func TestTarget_pathsHaveOneForm(t *testing.T) {
 func TestTarget_otherMethodsAreNamed(t *testing.T) {
 	eachOperation(t, isAny, func(t *testing.T, api *client, o operation) {
 		r := exampleRequest(o, nil)
-		path, _, _ := strings.Cut(r.target, "?")
 		var allowed []string
-		for _, method := range web.Methods {
-			if _, _, found := theContract().find(method, path); found {
-				allowed = append(allowed, method)
+		for _, method := range web.Methods { // of the document, which a path with a parameter may fit as well
+			if theContract().doc.Paths.Value(o.path).GetOperation(method) == nil {
+				continue
+			}
+			if allowed = append(allowed, method); method == http.MethodGet {
+				allowed = append(allowed, http.MethodHead)
 			}
 		}
 		for _, method := range []string{
 			http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodPatch, http.MethodPost, http.MethodDelete,
-			"BREW", "get", canary,
+			http.MethodGet, http.MethodHead, "BREW", "get", canary,
 		} {
 			if slices.Contains(allowed, method) {
 				continue
 			}
 			r.method = method
-			p := api.send(r).wantHeader("Allow", strings.Join(allowed, ", ")).wantProblem("method_not_allowed")
+			got := api.send(r).want(http.StatusMethodNotAllowed).wantHeader("Allow", strings.Join(allowed, ", "))
+			if method == http.MethodHead { // which has no body
+				continue
+			}
+			p := got.wantProblem("method_not_allowed")
 			if p.Detail != "This path takes "+strings.Join(allowed, ", ")+"." {
 				t.Errorf("%s: %s", method, p.Detail)
 			}
@@ -136,4 +144,52 @@ func TestTarget_otherMethodsAreNamed(t *testing.T) {
 			t.Errorf("HEAD %s → %d %v, GET → %d %v", r.target, got.status, got.header, want.status, want.header)
 		}
 	})
+}
+
+// TestTarget_fixedSegmentsComeFirst asserts that a request means the path with the fixed segments, whatever its method,
+// in any table: net/http would choose among the paths that take the method.
+func TestTarget_fixedSegmentsComeFirst(t *testing.T) {
+	t.Parallel()
+	var table []route
+	for _, name := range []string{
+		"GET /v1/x", "GET /v1/x/{id}", "PATCH /v1/x/{id}", "DELETE /v1/x/{id}", "POST /v1/x/fixed", "GET /v1/x/page",
+		"POST /v1/x/{id}/end", "GET /v1/x/named/{name}", "PUT /v1/x/named/{name}", "POST /v1/x/{id}/{part}",
+		"GET /{$}",
+	} {
+		method, path, _ := strings.Cut(name, " ")
+		table = append(table, route{
+			Method: method, Path: path, Roles: anyone, Handle: func(_ *Server, c *call) (web.Response, error) {
+				return web.Response{Status: http.StatusOK, Raw: []byte(name)}, nil
+			},
+		})
+	}
+	server := newServer(Config{Auth: everyoneIsOperator{}, Logger: slog.New(slog.DiscardHandler)}, table)
+	for target, want := range map[string]string{ // the route, or what Allow names
+		"GET /": "GET /{$}", "POST /": "GET, HEAD",
+		"GET /v1/x/1": "GET /v1/x/{id}", "PATCH /v1/x/1": "PATCH /v1/x/{id}",
+		"POST /v1/x/1":     "GET, HEAD, PATCH, DELETE",
+		"OPTIONS /v1/x/1":  "GET, HEAD, PATCH, DELETE",
+		"POST /v1/x/fixed": "POST /v1/x/fixed", "GET /v1/x/fixed": "POST", "PATCH /v1/x/fixed": "POST",
+		"HEAD /v1/x/fixed": "POST", "PUT /v1/x/fixed": "POST",
+		"GET /v1/x/page": "GET /v1/x/page", "DELETE /v1/x/page": "GET, HEAD",
+		"GET /v1/x/1/end": "POST", "POST /v1/x/1/end": "POST /v1/x/{id}/end",
+		"POST /v1/x/1/x":      "POST /v1/x/{id}/{part}",
+		"GET /v1/x/named/end": "GET /v1/x/named/{name}", "POST /v1/x/named/end": "GET, HEAD, PUT",
+		"POST /v1/x/named/x": "GET, HEAD, PUT", "POST /v1/x": "GET, HEAD", "GET /v1/y": "", "GET /v1/x/1/end/x": "",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+		status := http.StatusOK
+		switch {
+		case want == "":
+			status = http.StatusNotFound
+		case !strings.Contains(want, "/"):
+			status = http.StatusMethodNotAllowed
+		}
+		if got := w.Body.String(); w.Code != status || (status == http.StatusOK && got != want) ||
+			(status == http.StatusMethodNotAllowed && w.Header().Get("Allow") != want) {
+			t.Errorf("%s → %d %s, Allow %q, want %q", target, w.Code, got, w.Header().Get("Allow"), want)
+		}
+	}
 }

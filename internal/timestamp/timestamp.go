@@ -4,6 +4,7 @@ package timestamp
 
 import (
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -33,10 +34,13 @@ func RoundUp(t time.Time) time.Time { return Truncate(t.Add(time.Microsecond - t
 
 // pattern is what time.Parse does not insist on: two digits everywhere, a point before fractions, an offset that
 // exists.
-var pattern = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+var pattern = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
-// Parse reads a time of RFC 3339, strictly; false for every other text.
+// Parse reads a time of RFC 3339, strictly, with T and Z in either case; false for every other text.
 func Parse(s string) (time.Time, bool) {
-	at, err := time.Parse(time.RFC3339Nano, s)
-	return at, err == nil && pattern.MatchString(s)
+	if !pattern.MatchString(s) {
+		return time.Time{}, false
+	}
+	at, err := time.Parse(time.RFC3339Nano, strings.ToUpper(s))
+	return at, err == nil
 }

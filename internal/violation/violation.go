@@ -34,6 +34,7 @@ const (
 	PercentEncoded  = "must be percent-encoded; parameters are joined by '&'"
 	UUID            = "must be a UUID of 36 characters, such as 00000000-0000-0000-0000-000000000001"
 	Timestamp       = "must be a time of RFC 3339, such as 2026-01-31T12:00:00Z"
+	TimestampPlus   = "must be a time of RFC 3339; in a query '+' is written %2B"
 	Years           = "must be in the years 1970 to 9999"
 	OwnCursor       = "must be the next_cursor of a page of this list, in this order"
 	TenantID        = "must be the id of a tenant"

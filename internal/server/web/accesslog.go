@@ -28,6 +28,9 @@ func (o *Observer) Wrap(next http.Handler) http.Handler {
 		r = withInfo(r, info)
 		setHeader(w.Header(), "X-Request-Id", info.ID)
 		w.Header()["X-Content-Type-Options"] = noSniffing
+		if len(r.TransferEncoding) > 0 { // net/http drops a Content-Length beside it: the sign of a smuggled request
+			w.Header()["Connection"] = closing
+		}
 		if o.DevMode {
 			setHeader(w.Header(), "X-Auth-Mode", "dev")
 		}

@@ -13,7 +13,7 @@ func ClientIP(r *http.Request, trustedProxies int) string {
 	if trustedProxies > 0 {
 		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 		if i := len(hops) - trustedProxies; i >= 0 {
-			if addr, err := netip.ParseAddr(strings.TrimSpace(hops[i])); err == nil {
+			if addr, ok := hopAddress(strings.TrimSpace(hops[i])); ok {
 				return addr.Unmap().WithZone("").String()
 			}
 		}
@@ -26,6 +26,20 @@ func ClientIP(r *http.Request, trustedProxies int) string {
 		return r.RemoteAddr[:strings.LastIndexByte(r.RemoteAddr, ':')]
 	}
 	return addr.Addr().Unmap().WithZone("").String()
+}
+
+// hopAddress reads an address as proxies write it: alone, in brackets if it is of IPv6, or with a port.
+func hopAddress(hop string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(hop); err == nil {
+		return addr, true
+	}
+	if withPort, err := netip.ParseAddrPort(hop); err == nil {
+		return withPort.Addr(), true
+	}
+	inner, opened := strings.CutPrefix(hop, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	addr, err := netip.ParseAddr(inner)
+	return addr, opened && closed && err == nil && addr.Is6()
 }
 
 // Network is the customer that an address stands for: of IPv6 one customer has at least 2^64 addresses.

@@ -28,7 +28,8 @@ func (m *Member[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return json.UnmarshalDecode(d, &m.Value)
 }
 
-// Removable is a member of a JSON merge patch that null removes. The zero Removable is absent.
+// Removable is a member of a JSON merge patch that null removes, and an empty text as well. The zero Removable is
+// absent.
 type Removable[T any] struct {
 	Present bool
 	Null    bool
@@ -41,5 +42,7 @@ func (m *Removable[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if m.Null = d.PeekKind() == 'n'; m.Null {
 		return d.SkipValue()
 	}
-	return json.UnmarshalDecode(d, &m.Value)
+	err := json.UnmarshalDecode(d, &m.Value)
+	m.Null = err == nil && isUnset(m.Value)
+	return err
 }

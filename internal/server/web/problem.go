@@ -3,9 +3,11 @@ package web
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -33,14 +35,18 @@ type ProblemType struct {
 	Remedy string // what the caller can do
 }
 
-// Problem is a refusal that the caller is told in full (RFC 9457). It holds no value of the input.
+// Problem is a refusal that the caller is told in full (RFC 9457), with maxViolations at most. It holds no value of the
+// input.
 type Problem struct {
 	Code       string // one of Responder.Problems
 	Detail     string // one sentence for a person
 	Violations []violation.Violation
 	Members    map[string]any // further members of the document, by name
-	RetryAfter time.Duration  // of 429 and 503, in seconds rounded up; 0: two seconds
+	RetryAfter time.Duration  // with 429 and 503, rounded up to whole seconds; 0: defaultRetryAfter
 }
+
+// maxViolations bounds what an answer grows to for what was sent.
+const maxViolations = 20
 
 // defaultRetryAfter is how long a caller waits if nothing says for how long.
 const defaultRetryAfter = 2 * time.Second
@@ -55,8 +61,10 @@ func Invalid(violations ...violation.Violation) *Problem {
 	return NewProblem(CodeInvalidRequest, "The request breaks a rule; errors says which.", violations...)
 }
 
-// TooManyRequests is the problem of a caller over its rate limit.
-func TooManyRequests() *Problem { return NewProblem(CodeTooManyRequests, "Rate limit exceeded.") }
+// TooManyRequests is the problem of a caller over its rate limit, for as long as a RateLimiter says.
+func TooManyRequests(wait time.Duration) *Problem {
+	return &Problem{Code: CodeTooManyRequests, Detail: "Rate limit exceeded.", RetryAfter: wait}
+}
 
 // internalError tells nothing of what went wrong inside.
 func internalError() *Problem {
@@ -93,15 +101,18 @@ func (rs *Responder) translate(r *http.Request, err error) *Problem {
 // WriteProblem writes a problem as problem+json.
 func (rs *Responder) WriteProblem(w http.ResponseWriter, r *http.Request, p *Problem) {
 	kind := rs.Problems[p.Code]
+	violations, detail := []violationBody{}, p.Detail
+	for _, v := range p.Violations[:min(len(p.Violations), maxViolations)] {
+		violations = append(violations, showViolation(v))
+	}
+	if all := len(p.Violations); all > maxViolations {
+		detail += fmt.Sprintf(" The first %d of %d are listed.", maxViolations, all)
+	}
 	body := map[string]any{
-		"type": "/problems/" + p.Code, "title": kind.Title, "status": kind.Status, "detail": p.Detail,
+		"type": "/problems/" + p.Code, "title": kind.Title, "status": kind.Status, "detail": detail,
 		"code": p.Code, "request_id": Info(r).ID,
 	}
 	maps.Copy(body, p.Members)
-	violations := []violationBody{}
-	for _, v := range p.Violations {
-		violations = append(violations, showViolation(v))
-	}
 	body["errors"] = violations
 	text, err := json.Marshal(body, json.Deterministic(true))
 	if err != nil { // members are strings, times and lists of strings
@@ -113,19 +124,30 @@ func (rs *Responder) WriteProblem(w http.ResponseWriter, r *http.Request, p *Pro
 	h.Set("Content-Length", strconv.Itoa(len(text)))
 	switch kind.Status {
 	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", `Bearer realm="`+rs.Realm+`"`)
+		h.Set("WWW-Authenticate", challenge(rs.Realm, r.Header))
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", retryAfter(p.RetryAfter))
+		h.Set("Retry-After", p.retryAfter())
 	}
 	w.WriteHeader(kind.Status)
 	_, _ = w.Write(text)
 }
 
-// retryAfter is a wait in whole seconds, rounded up.
-func retryAfter(wait time.Duration) string {
-	const standard = 2 * time.Second
-	seconds := (cmp.Or(wait, standard) + time.Second - 1) / time.Second
-	return strconv.FormatInt(max(1, int64(seconds)), 10)
+// retryAfter is the header of that name: whole seconds, at least one.
+func (p *Problem) retryAfter() string {
+	wait := cmp.Or(p.RetryAfter, defaultRetryAfter)
+	return strconv.FormatInt(max(1, int64((wait+time.Second-1)/time.Second)), 10)
+}
+
+// challenge is the WWW-Authenticate of a refusal. By RFC 6750 it has an error only if the request has a token.
+func challenge(realm string, h http.Header) string {
+	text := `Bearer realm="` + realm + `"`
+	for _, header := range h["Authorization"] {
+		scheme, token, _ := strings.Cut(header, " ")
+		if strings.EqualFold(scheme, "Bearer") && strings.TrimSpace(token) != "" {
+			return text + `, error="invalid_token"`
+		}
+	}
+	return text
 }
 
 // violationBody names a member by its pointer, which is empty for the whole document, or a parameter by its name.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -24,10 +25,14 @@ type Query struct {
 	found  []violation.Violation
 }
 
-// ReadQuery reads the parameters that a route allows, each at most once and in valid UTF-8.
-func ReadQuery(raw string, allowed []string) (*Query, error) {
+// ReadQuery reads the parameters that a route allows, each at most once and in valid UTF-8. A query of more than limit
+// bytes is not looked at.
+func ReadQuery(raw string, allowed []string, limit int) (*Query, error) {
 	if raw == "" {
 		return &Query{}, nil
+	}
+	if len(raw) > limit {
+		return nil, NewProblem(CodeInvalidRequest, fmt.Sprintf("The query has more than %d bytes.", limit))
 	}
 	values, err := url.ParseQuery(raw)
 	if err != nil {
@@ -159,8 +164,12 @@ func (q *Query) Time(name string) time.Time {
 	if !q.Has(name) {
 		return time.Time{}
 	}
-	at, ok := timestamp.Parse(q.Get(name))
+	text := q.Get(name)
+	at, ok := timestamp.Parse(text)
+	_, withPlus := timestamp.Parse(strings.ReplaceAll(text, " ", "+"))
 	switch {
+	case !ok && withPlus: // which stands for a space there
+		q.Add(name, violation.TimestampPlus)
 	case !ok:
 		q.Add(name, violation.Timestamp)
 	case at.UTC().Year() < 1970 || at.UTC().Year() > timestamp.MaxYear:

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"time"
+
 	"github.com/maypok86/otter/v2"
 	"golang.org/x/time/rate"
 )
@@ -24,13 +26,30 @@ func NewRateLimiter(perSecond float64, burst int) *RateLimiter {
 	}
 }
 
-// Allow counts an event of a name, and reports whether it is within the limit.
-func (l *RateLimiter) Allow(name string) bool {
+// Take counts an event of a name and returns 0 if that is within the limit. Otherwise it counts nothing, and returns
+// how long it takes until one is within the limit: never 0.
+func (l *RateLimiter) Take(name string) time.Duration {
 	if l == nil {
-		return true
+		return 0
 	}
+	bucket, now := l.bucket(name), time.Now()
+	if bucket.AllowN(now, 1) {
+		return 0
+	}
+	missing := 1 - bucket.TokensAt(now)
+	return max(time.Nanosecond, time.Duration(missing/float64(l.rate)*float64(time.Second)))
+}
+
+// Refund takes back an event of a name that Take counted.
+func (l *RateLimiter) Refund(name string) {
+	if l != nil {
+		l.bucket(name).AllowN(time.Now(), -1) // a bucket never holds more than its burst
+	}
+}
+
+func (l *RateLimiter) bucket(name string) *rate.Limiter {
 	bucket, _ := l.buckets.ComputeIfAbsent(name, func() (*rate.Limiter, bool) {
 		return rate.NewLimiter(l.rate, l.burst), false
 	})
-	return bucket.Allow()
+	return bucket
 }

@@ -65,8 +65,14 @@ func (r *Request) NoBody() error {
 	return nil
 }
 
-// WantsFresh reports whether the caller refuses cached answers.
+// WantsFresh reports whether the caller refuses cached answers. Pragma does not say so: net/http makes a Cache-Control
+// of it where there is none, so beside Pragma no-cache alone is not taken for the caller's. Clients send Pragma by
+// themselves, such as JavaScript's fetch with If-None-Match.
 func WantsFresh(h http.Header) bool {
+	if pragma := h["Pragma"]; len(pragma) > 0 && pragma[0] == "no-cache" &&
+		slices.Equal(h["Cache-Control"], []string{"no-cache"}) {
+		return false
+	}
 	for _, header := range h["Cache-Control"] {
 		for directive := range strings.SplitSeq(header, ",") {
 			switch strings.ToLower(strings.TrimSpace(directive)) {

@@ -26,19 +26,32 @@ func (t *Text) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return err
 }
 
-// UUID is a UUID of a body, in its one form; null is absent.
+// isUnset reports whether a value of a body that is not null says that its member is unset, as an empty text does.
+func isUnset(value any) bool {
+	switch v := value.(type) {
+	case string:
+		return v == ""
+	case UUID:
+		return !v.Present
+	case Time:
+		return v.Time == nil
+	}
+	return false
+}
+
+// UUID is a UUID of a body, in its one form; null and an empty text are absent.
 type UUID struct {
 	uuid.UUID
 	Present bool
 }
 
-// UnmarshalJSONFrom reads a UUID or null.
+// UnmarshalJSONFrom reads a UUID, an empty text or null.
 func (i *UUID) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if d.PeekKind() == 'n' {
 		return d.SkipValue()
 	}
 	s, err := readString(d, violation.UUID)
-	if err != nil {
+	if err != nil || s == "" {
 		return err
 	}
 	var ok bool
@@ -49,16 +62,16 @@ func (i *UUID) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return nil
 }
 
-// Time is a time of a body (RFC 3339); null is absent.
+// Time is a time of a body (RFC 3339); null and an empty text are absent.
 type Time struct{ *time.Time }
 
-// UnmarshalJSONFrom reads a time or null.
+// UnmarshalJSONFrom reads a time, an empty text or null.
 func (t *Time) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if d.PeekKind() == 'n' {
 		return d.SkipValue()
 	}
 	s, err := readString(d, violation.Timestamp)
-	if err != nil {
+	if err != nil || s == "" {
 		return err
 	}
 	at, ok := timestamp.Parse(s)

@@ -359,7 +359,7 @@ func drawUpdateKey(c *comparison) run {
 func drawSelfRevoke(c *comparison) run {
 	i := c.one(len(c.sides[0].secrets), "secret")
 	return func(s *side) (any, error) {
-		return nil, s.service.SelfRevoke(c.ctx, registry.Caller{SourceIP: "192.0.2.9"}, nth(s.secrets, i, noKey))
+		return s.service.SelfRevoke(c.ctx, registry.Caller{SourceIP: "192.0.2.9"}, nth(s.secrets, i, noKey))
 	}
 }
 
