@@ -213,8 +213,8 @@ func smallCaps() registry.ShareCaps {
 }
 
 // TestShares_holdOneCallersGreed asserts for each share that a hostile caller which asks for more than it may have is
-// refused and takes no more than its caps, while the caller of another tenant is served. The control is the same without
-// caps: the hostile one takes more, or is never refused.
+// refused and takes no more than its caps, while the caller of another tenant is served. The control is the same
+// without caps: the hostile one takes more, or is never refused.
 func TestShares_holdOneCallersGreed(t *testing.T) {
 	t.Parallel()
 	for _, h := range hostiles {
