@@ -61,6 +61,10 @@ check: ## what a pull request must pass: format, vet, staticcheck, tidy, generat
 bench: ## ratios to a bare server and to pgbench, in 8 minutes (BENCHFLAGS='-rounds 3 -only verify')
 	@$(GO) run ./cmd/bench $(BENCHFLAGS)
 
+.PHONY: bench-shares
+bench-shares: ## an innocent caller beside a hostile one, for each shared resource, in 4 minutes
+	@$(GO) run ./cmd/bench -shares -seconds 10 $(BENCHFLAGS)
+
 .PHONY: generate
 generate: ## copy openapi.yaml to where the server embeds it, and as JSON
 	$(GO) test -count=1 -run 'TestGenerated' . -update

@@ -41,6 +41,7 @@ type options struct {
 	keys     int
 	tenants  int
 	memory   bool
+	shares   bool
 	out      string
 	settings settings
 	database string // a server's DSN; empty: a cluster of our own
@@ -74,6 +75,8 @@ func parse(args []string, getenv func(string) string, w io.Writer) (options, err
 	f.IntVar(&o.tenants, "tenants", 10_000, "tenants in the database")
 	f.BoolVar(&o.memory, "memory", false,
 		"the server on its in-memory store, without Postgres; only the pairs that need none")
+	f.BoolVar(&o.shares, "shares", false,
+		"instead of the pairs: an innocent caller beside a hostile one, for each share, for -seconds a phase")
 	f.StringVar(&o.out, "out", "bin", "the folder for bench.json and bench.svg")
 	f.Var(&o.settings, "set", "NAME=VALUE, a variable for the server; may be repeated")
 	if err := f.Parse(args); err != nil {
@@ -102,7 +105,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, w io.Wr
 		fmt.Fprintln(w, "bench:", err)
 		return 2
 	}
-	if err := measureAll(ctx, o, w); err != nil {
+	measure := measureAll
+	if o.shares {
+		measure = measureShares
+	}
+	if err := measure(ctx, o, w); err != nil {
 		fmt.Fprintln(w, "bench:", err)
 		return 1
 	}

@@ -64,6 +64,7 @@ func newServer(c Config, table []route) *Server {
 	s := &Server{
 		Responder: &web.Responder{
 			Log: log, Realm: "tenant-registry", Problems: problems, Drain: web.NewDrain(), Translate: translate,
+			IsSecret: func(text string) bool { return apikey.HasPrefix(text) || registry.HoldsCredential(text) },
 		},
 		registry: c.Registry, auth: c.Auth, security: c.Security, limits: newRateLimits(c.RateLimit),
 		trustedProxies: c.TrustedProxies, log: log, version: c.Version, docs: c.Docs,
@@ -76,7 +77,6 @@ func newServer(c Config, table []route) *Server {
 	}
 	observer := web.Observer{
 		Responder: s.Responder, DevMode: c.AuthMode == "dev", Probes: []string{"GET /healthz", "GET /readyz"},
-		IsSecret: func(id string) bool { return apikey.HasPrefix(id) || registry.HoldsCredential(id) },
 	}
 	s.handler = observer.Wrap(s.canonical(routed))
 	return s

@@ -14,9 +14,8 @@ var Methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.Met
 // Observer surrounds all handlers.
 type Observer struct {
 	*Responder
-	DevMode  bool              // every answer says X-Auth-Mode: dev
-	Probes   []string          // routes that are logged at debug level
-	IsSecret func(string) bool // reports whether a text must not be logged
+	DevMode bool     // every answer says X-Auth-Mode: dev
+	Probes  []string // routes that are logged at debug level
 }
 
 // Wrap gives each request its info, writes one line of access log for it, and turns a panic into a problem.
@@ -24,7 +23,7 @@ func (o *Observer) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		info := &RequestInfo{answer: recorder{ResponseWriter: w, drain: o.Drain}}
-		info.ID, info.Given = requestID(r.Header, o.IsSecret)
+		info.ID, info.Given = requestID(r.Header, o.isSecret)
 		r = withInfo(r, info)
 		setHeader(w.Header(), "X-Request-Id", info.ID)
 		w.Header()["X-Content-Type-Options"] = noSniffing

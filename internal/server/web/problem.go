@@ -103,7 +103,7 @@ func (rs *Responder) WriteProblem(w http.ResponseWriter, r *http.Request, p *Pro
 	kind := rs.Problems[p.Code]
 	violations, detail := []violationBody{}, p.Detail
 	for _, v := range p.Violations[:min(len(p.Violations), maxViolations)] {
-		violations = append(violations, showViolation(v))
+		violations = append(violations, rs.showViolation(v))
 	}
 	if all := len(p.Violations); all > maxViolations {
 		detail += fmt.Sprintf(" The first %d of %d are listed.", maxViolations, all)
@@ -157,7 +157,18 @@ type violationBody struct {
 	Message   string  `json:"message"`
 }
 
-func showViolation(v violation.Violation) violationBody {
+// secretName stands for the name of a member or parameter that may hold a secret.
+const secretName = "(not shown)"
+
+func (rs *Responder) isSecret(text string) bool { return rs.IsSecret != nil && rs.IsSecret(text) }
+
+func (rs *Responder) showViolation(v violation.Violation) violationBody {
+	if rs.isSecret(v.Parameter) {
+		v.Parameter = secretName
+	}
+	if rs.isSecret(v.Pointer) {
+		v.Pointer = "/" + secretName
+	}
 	if v.Parameter != "" {
 		return violationBody{Parameter: v.Parameter, Message: v.Message}
 	}

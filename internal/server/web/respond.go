@@ -13,6 +13,8 @@ type Responder struct {
 	Realm    string                 // of WWW-Authenticate
 	Problems map[string]ProblemType // by code
 	Drain    *Drain                 // of the server's connections; nil: there is none
+	// IsSecret reports whether a text may hold a secret, so that it is neither logged nor repeated; nil: none does.
+	IsSecret func(string) bool
 	// Translate returns the problem that stands for an error which is none; nil: it is internal, and the log alone says
 	// why.
 	Translate func(error) *Problem

@@ -67,6 +67,52 @@ func TestEntries_unknown(t *testing.T) {
 	}
 }
 
+// TestEntries_organisations: whose tenant an organisation is is cached, also that it is none's, until that changes.
+func TestEntries_organisations(t *testing.T) {
+	t.Parallel()
+	newcomer := newTenant("newcomer")
+	newcomer.KeycloakOrgID = "an organisation"
+	insert := func(tx registry.Tx) error { return tx.InsertTenant(context.Background(), newcomer) }
+	for name, create := range map[string]func(*fixture){
+		"created here": func(f *fixture) { f.must(f.write(insert)) },
+		"created elsewhere": func(f *fixture) {
+			f.writeElsewhere(insert)
+			f.Invalidate(registry.Invalidation{Tenants: []uuid.UUID{newcomer.ID}, Orgs: []string{"an organisation"}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, Options{})
+			ask := func() (registry.Tenant, error) {
+				return f.TenantByKeycloakOrg(t.Context(), "an organisation", registry.ReadOptions{})
+			}
+			for range 3 {
+				if _, err := ask(); !errors.Is(err, registry.ErrNotFound) {
+					t.Fatal(err)
+				}
+			}
+			create(f)
+			for range 3 {
+				if got, err := ask(); err != nil || got.ID != newcomer.ID {
+					t.Errorf("%v, %v", got.ID, err)
+				}
+			}
+			if n := f.sent.Load(); n != 2 {
+				t.Errorf("six answers cost %d statements, want 2", n)
+			}
+			f.writeElsewhere(func(tx registry.Tx) error {
+				changed := newcomer
+				changed.Status = registry.StatusFrozen
+				return tx.UpdateTenant(context.Background(), changed)
+			})
+			f.Invalidate(registry.Invalidation{Tenants: []uuid.UUID{newcomer.ID}})
+			if got, err := ask(); err != nil || got.Status != registry.StatusFrozen {
+				t.Errorf("after a change elsewhere: %v, %v", got.Status, err)
+			}
+		})
+	}
+}
+
 // TestEntries_unknownBounded: however many unknown keys are asked for, those that exist stay cached.
 func TestEntries_unknownBounded(t *testing.T) {
 	t.Parallel()

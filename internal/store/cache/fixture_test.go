@@ -56,7 +56,7 @@ func (s *statements) before(call string) error {
 	fail, committed := s.fail, s.afterCommit
 	s.mu.Unlock()
 	switch {
-	case call == "GetKeyFacts", call == "GetTenantsBySlug":
+	case call == "GetKeyFacts", call == "GetTenantsBySlug", call == "GetTenantByKeycloakOrg":
 		s.sent.Add(1)
 		if fail != nil {
 			return fail()

@@ -27,6 +27,9 @@ type recordingTx struct {
 
 func (r *recordingTx) InsertTenant(ctx context.Context, t registry.Tenant) error {
 	r.written.Tenants, r.written.Slugs = append(r.written.Tenants, t.ID), append(r.written.Slugs, t.Slug)
+	if t.KeycloakOrgID != "" {
+		r.written.Orgs = append(r.written.Orgs, t.KeycloakOrgID)
+	}
 	return r.Tx.InsertTenant(ctx, t)
 }
 
