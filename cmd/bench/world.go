@@ -91,6 +91,7 @@ func (b *bench) open(ctx context.Context) (err error) {
 func (b *bench) start(ctx context.Context, more ...string) (*process, error) {
 	env := []string{
 		"APP_ENV=dev", "AUTH_MODE=oidc", "LOG_FORMAT=json", "ADDR=127.0.0.1:0", "DRAIN_DELAY=0s",
+		"SHARE_APPENDS=0/0/0", "SHARE_APPEND_BYTES=0/0/0", "SHARE_EVENTS=0/0/0", // one caller is the whole load
 		"KEYCLOAK_ISSUER=" + b.issuer.URL(), fmt.Sprintf("MAX_KEYS_PER_TENANT=%d", max(b.keys, 10_000)),
 	}
 	if b.db != nil {

@@ -118,7 +118,7 @@ var endings = map[string]func(t *testing.T) *program{
 		runSQL(t, conn, `BEGIN`)
 		runSQL(t, conn, `LOCK TABLE audit_log, api_keys IN SHARE MODE`)
 		p.call(t, http.StatusOK, "POST", verifyPath, `{"key":"`+key+`"}`)
-		p.get(t, "/v1/audit/export?tenant_id="+acme)
+		p.get(t, "/v1/audit?tenant_id="+acme)
 		p.background("POST", "/v1/tenants", `{"slug":"lost","name":"Lost"}`)
 		dial(t, strings.TrimPrefix(p.URL, "http://"), halfBody)
 		awaitLockWait(t, connect(t, dsn))

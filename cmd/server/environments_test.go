@@ -185,7 +185,7 @@ func TestProd_withoutIssuer(t *testing.T) {
 		r.member("code") != "unavailable" {
 		t.Errorf("a token is answered %v %s", r.header, r.text)
 	}
-	for _, bad := range []string{"", "dev-operator", "dev-portal", strings.Repeat("a", 100_000)} {
+	for _, bad := range []string{"", "dev-operator", "dev-portal", strings.Repeat("a", 40_000)} {
 		if r := p.ask(t, http.StatusUnauthorized, "/v1/catalog", bad); r.header.Get("WWW-Authenticate") == "" {
 			t.Errorf("a bad credential is answered %v %s", r.header, r.text)
 		}

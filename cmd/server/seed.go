@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/breakpilot/tenant-registry/internal/config"
 	"github.com/breakpilot/tenant-registry/internal/registry"
@@ -12,6 +13,9 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/store/postgres"
 	"github.com/breakpilot/tenant-registry/migrations"
 )
+
+// seedTimeout is for an answer of a database that may be busy: unlike a probe, seed is in no hurry.
+const seedTimeout = 5 * time.Second
 
 // seed puts the sample data of the in-memory store into a development database.
 func seed(ctx context.Context, getenv func(string) string, stdout io.Writer) error {
@@ -22,7 +26,10 @@ func seed(ctx context.Context, getenv func(string) string, stdout io.Writer) err
 	if cfg.Env != "dev" || !cfg.DatabaseURL.Set() {
 		return unusable{errors.New("seed needs APP_ENV=dev and DATABASE_URL, the DSN of a database that was migrated")}
 	}
-	pg, err := openPostgres(ctx, postgres.Config{DSN: cfg.DatabaseURL.Reveal(), SchemaVersion: migrations.Latest()})
+	pg, err := openPostgres(ctx, postgres.Config{
+		DSN: cfg.DatabaseURL.Reveal(), SchemaVersion: migrations.Latest(), PingTimeout: seedTimeout,
+		AcquireTimeout: seedTimeout,
+	})
 	if err != nil {
 		return err
 	}

@@ -24,8 +24,8 @@ var files embed.FS
 
 // order is the order of the navigation. Every file of pages is in it, by its slug.
 var order = []string{
-	"concepts", "conventions", "revocation", "clients", "access", "audit", "operations", "benchmarks", "dependencies",
-	"decisions",
+	"concepts", "conventions", "revocation", "clients", "access", "shares", "audit", "operations", "benchmarks",
+	"dependencies", "decisions",
 }
 
 // Page is one page of the documentation.

@@ -121,7 +121,7 @@ func TestFollow_everyFilter(t *testing.T) {
 	const writers, each = 16, 40
 	dsn := postgrestest.New(t)
 	store := open(t, postgres.Config{DSN: dsn, MaxConns: 24, AcquireTimeout: 20 * time.Second})
-	service := registry.New(store, registry.Options{})
+	service := registry.New(store, registry.Options{Shares: &registry.ShareCaps{}})
 	tenant, control := insertTenant(t, store, "tenant"), &createdFollower{}
 	conn := connect(t, dsn)
 	readers := map[string]*follower{}
@@ -136,7 +136,8 @@ func TestFollow_everyFilter(t *testing.T) {
 	var writing, reading sync.WaitGroup
 	done, news := make(chan struct{}), &commits{next: make(chan struct{})}
 	for i := range writers {
-		replica := registry.New(store, registry.Options{}) // one replica would write all that waits in one transaction
+		// one replica would write all that waits in one transaction
+		replica := registry.New(store, registry.Options{Shares: &registry.ShareCaps{}})
 		writing.Go(func() {
 			for j := range each {
 				if err := write(t.Context(), replica, tenant.ID, i, j); err != nil {
