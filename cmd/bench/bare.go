@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -118,7 +119,10 @@ func startServer(ctx context.Context, binary string, env []string, log *os.File)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{cmd: cmd, stop: func() error { _ = cmd.Process.Signal(syscall.SIGTERM); return cmd.Wait() }}
+	p := &process{cmd: cmd, stop: sync.OnceValue(func() error {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		return cmd.Wait()
+	})}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		word := strings.Fields(lines.Text())
 		switch {

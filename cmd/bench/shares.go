@@ -14,10 +14,11 @@ import (
 
 // How one hostile caller, or one hostile tenant, asks for more than its share.
 const (
-	greedySenders = 40                    // requests at the same time
-	greedyPause   = 20 * time.Millisecond // after a refusal: it never waits as long as Retry-After says
-	quietSenders  = 2                     // of the innocent caller
-	greedyEvents  = 10_000                // of the hostile tenant, to be read
+	greedySenders = 40                     // requests at the same time
+	greedyPause   = 100 * time.Millisecond // after a refusal: it never waits as long as Retry-After says
+	quietSenders  = 2                      // of the innocent caller
+	warmUp        = time.Second            // of each server, by the innocent caller
+	greedyEvents  = 10_000                 // of the hostile tenant, to be read
 	sharesOff     = "0/0/0"
 )
 
@@ -88,7 +89,9 @@ func (w *sharesWorld) measure(ctx context.Context, a attack, out io.Writer) erro
 		if err != nil {
 			return err
 		}
-		phases[i], err = w.run(ctx, p, a, i > 0)
+		if _, err = w.run(ctx, p, a, false, warmUp); err == nil {
+			phases[i], err = w.run(ctx, p, a, i > 0, w.length)
+		}
 		if stopped := p.stop(); err == nil && i < 2 {
 			err = stopped
 		}
@@ -120,9 +123,11 @@ func shareSettings(caps string) []string {
 	return settings
 }
 
-// run lets the innocent caller work for the length of a phase, alone or beside the hostile one.
-func (w *sharesWorld) run(ctx context.Context, p *process, a attack, attacked bool) (phase, error) {
-	ctx, cancel := context.WithTimeout(ctx, w.length)
+// run lets the innocent caller work for a time, alone or beside the hostile one.
+func (w *sharesWorld) run(
+	ctx context.Context, p *process, a attack, attacked bool, length time.Duration,
+) (phase, error) {
+	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
 	var got phase
 	var running sync.WaitGroup
@@ -152,7 +157,7 @@ func (w *sharesWorld) run(ctx context.Context, p *process, a attack, attacked bo
 }
 
 func (w *sharesWorld) beGreedy(ctx context.Context, p *process, a attack, number *atomic.Int64, got *phase) {
-	client := &http.Client{Transport: &http.Transport{}}
+	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
 	defer client.CloseIdleConnections()
 	for ctx.Err() == nil {
 		status := w.send(ctx, client, p, a.greedy(w, int(number.Add(1))), a.greedyReadsSlow)
@@ -174,8 +179,9 @@ func (w *sharesWorld) beQuiet(
 	for ctx.Err() == nil {
 		began := time.Now()
 		status := w.send(ctx, client, p, a.quiet(w, int(number.Add(1))), false)
+		end, _ := ctx.Deadline()
 		switch {
-		case ctx.Err() != nil:
+		case time.Until(end) < 50*time.Millisecond: // it may have been cut off
 		case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
 			refused++
 		case status == 0 || status >= http.StatusBadRequest:
@@ -198,6 +204,9 @@ func (w *sharesWorld) send(ctx context.Context, c *http.Client, p *process, a as
 	r.Header.Set("Authorization", "Bearer "+a.token)
 	if a.body != "" {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	if len(a.body) > 1<<16 { // what is refused is not sent: that costs the sender what it costs the network
+		r.Header.Set("Expect", "100-continue")
 	}
 	answer, err := c.Do(r)
 	if err != nil {

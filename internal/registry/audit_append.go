@@ -100,9 +100,7 @@ func (s *Service) record(
 	if err := s.checkGroups(ctx, by, events, pointer); err != nil {
 		return Result[[]audit.Event]{}, err
 	}
-	if _, err := s.shares.events.Take(by.holder(), int64(len(events))); err != nil {
-		return Result[[]audit.Event]{}, err
-	}
+	s.shares.events.Charge(by.holder(), int64(len(events)))
 	r := newAppendRequest(ctx, by.Actor.ID, len(events), by.idempotencyRecord(events), pointer)
 	for _, e := range events {
 		r.add(s.reported(e, by))

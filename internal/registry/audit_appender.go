@@ -15,9 +15,12 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/violation"
 )
 
+// What one transaction appends: it holds the audit lock, for which every change waits. The events of one request are
+// not split.
 const (
-	maxBatch     = 512 // events in one transaction; the events of one request are not split
-	batchTimeout = 10 * time.Second
+	maxBatch      = 512
+	maxBatchBytes = 256 << 10
+	batchTimeout  = 10 * time.Second
 )
 
 var errCallerGone = fmt.Errorf("%w: the caller no longer waited for the events to be appended", ErrUnavailable)
@@ -28,6 +31,7 @@ type appendRequest struct {
 	caller  string          // whose turn it waits for; empty: this service
 	events  []audit.Event   // complete but for their places
 	sealed  []audit.Sealed  // of each
+	bytes   int             // of their texts
 	pointer func(int) string
 	record  audit.IdempotencyRecord
 	done    chan struct{} // closed when what follows is settled
@@ -53,7 +57,7 @@ func (r *appendRequest) add(e audit.Event) {
 		e.Idempotency.Ordinal = len(r.events)
 	}
 	sealed := e.Seal()
-	r.events, r.sealed = append(r.events, e), append(r.sealed, sealed)
+	r.events, r.sealed, r.bytes = append(r.events, e), append(r.sealed, sealed), r.bytes+e.Size()
 }
 
 // appender commits the append requests of all callers together: one lock and one commit for all that are queued. Each
@@ -119,10 +123,11 @@ func (a *appender) next() []*appendRequest {
 // take takes a batch from the queues, in turn; nil if there are none. It needs the lock.
 func (a *appender) take() []*appendRequest {
 	var batch []*appendRequest
-	for events := 0; len(a.callers) > 0; {
+	for events, bytes := 0, 0; len(a.callers) > 0; {
 		caller := a.callers[0]
 		queue := a.queues[caller]
-		if events += len(queue[0].events); len(batch) > 0 && events > maxBatch {
+		events, bytes = events+len(queue[0].events), bytes+queue[0].bytes
+		if len(batch) > 0 && (events > maxBatch || bytes > maxBatchBytes) {
 			break
 		}
 		batch = append(batch, queue[0])

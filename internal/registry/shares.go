@@ -14,7 +14,7 @@ import (
 type ShareCaps struct {
 	Appends     share.Caps // requests that append events, from before their body is read until they are answered
 	AppendBytes share.Caps // bytes of the bodies of these requests
-	Events      share.Caps // reported events a second
+	Events      share.Caps // reported in a second: each counts as one, and a body as bodyWeight
 	Exports     share.Caps // exports that are being read
 	LongPolls   share.Caps // requests that wait for events
 	AuditPages  share.Caps // pages of the audit log that are being read
@@ -27,7 +27,7 @@ type ShareCaps struct {
 func DefaultShareCaps() ShareCaps {
 	return ShareCaps{
 		Appends:     share.Caps{Caller: 64, Total: 512},
-		AppendBytes: share.Caps{Caller: 6 << 20, Total: 24 << 20},
+		AppendBytes: share.Caps{Caller: 4 << 20, Total: 16 << 20},
 		Events:      share.Caps{Caller: 5000, Total: 20_000},
 		Exports:     share.Caps{Caller: 2, Tenant: 4, Total: 8},
 		LongPolls:   share.Caps{Caller: 5, Tenant: 50, Total: 1000},
@@ -127,6 +127,11 @@ func (s *Service) BeginAppend(by Caller, length int64) (done func(), err error) 
 		one()
 		return nil, err
 	}
+	if _, err := s.shares.events.Take(by.holder(), bodyWeight(length)); err != nil {
+		bytes()
+		one()
+		return nil, err
+	}
 	return func() {
 		bytes()
 		one()
@@ -140,6 +145,14 @@ func (s *Service) takeAuditRead(by Caller, of *share.Share) (done func(), err er
 		return nil, err
 	}
 	return of.Take(by.holder(), 1)
+}
+
+// bodyWeight is what a body counts for among the events of a second: one for each KiB, and ten for each beyond the
+// 256th, since a large one holds up everyone else for the time of its transaction.
+func bodyWeight(length int64) int64 {
+	const large = 256
+	kib := (length + 1023) / 1024
+	return min(kib, large) + 10*max(0, kib-large)
 }
 
 // takeKeyChange counts a creation or a rotation of a key against its tenant's limit for a day, also an operator's: each

@@ -103,7 +103,7 @@ func (c *checks) text(pointer, s string, max int) {
 		c.add(pointer, violation.AtMost(max, "characters"))
 	case !utf8.ValidString(s):
 		c.add(pointer, violation.ValidUTF8)
-	case strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(textOnly, r) && unreadable(r) }):
+	case strings.ContainsFunc(s, func(r rune) bool { return unreadable(r) && !strings.ContainsRune(textOnly, r) }):
 		c.add(pointer, violation.Readable)
 	case HoldsCredential(s):
 		c.add(pointer, violation.NoCredential)
@@ -115,6 +115,9 @@ const textOnly = "\n\r\t\u200c\u200d"
 
 // unreadable runes show nothing, or show other text than the one that is there.
 func unreadable(r rune) bool {
+	if r < utf8.RuneSelf { // most are, and their category is not looked up
+		return r < ' ' || r == 0x7f
+	}
 	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029'
 }
 

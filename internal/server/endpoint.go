@@ -74,8 +74,10 @@ func (s *Server) answer(rt *route, maxQuery int, w http.ResponseWriter, r *http.
 		limit = maxBulkBody
 	}
 	if rt.Appends {
-		done, err := s.registry.BeginAppend(by, web.BodySize(r, limit))
+		size := web.BodySize(r, limit)
+		done, err := s.registry.BeginAppend(by, size)
 		if err != nil {
+			web.LeaveBody(w, size)
 			return web.Response{}, err
 		}
 		defer done()

@@ -40,6 +40,15 @@ func ReadBody(r *http.Request, limit int) ([]byte, error) {
 	return text, nil
 }
 
+// LeaveBody ends the connection with the answer if a body is large that was not read: net/http would read what it can of
+// it, at the cost of what the refusal is to save.
+func LeaveBody(w http.ResponseWriter, size int64) {
+	const small = 16 << 10
+	if size > small {
+		w.Header()["Connection"] = closing
+	}
+}
+
 // BodySize is how many bytes ReadBody may read: as many as the client announces, or the limit.
 func BodySize(r *http.Request, limit int) int64 {
 	if r.ContentLength >= 0 && r.ContentLength <= int64(limit) {
