@@ -119,12 +119,7 @@ type load struct {
 func (r request) open(to *process, a *bareAnswer, worth int) (*load, error) {
 	l := &load{pid: to.cmd.Process.Pid, worth: worth}
 	for range connections {
-		conn, err := net.Dial("tcp", to.addr)
-		if err != nil {
-			l.close()
-			return nil, err
-		}
-		c := &client{conn: conn, request: r, answer: make([]byte, 64<<10), status: strconv.Itoa(a.Status)}
+		c := &client{addr: to.addr, request: r, answer: make([]byte, 64<<10), status: strconv.Itoa(a.Status)}
 		c.request.text = bytes.Clone(r.text)
 		if i := strings.IndexByte(a.Body, ','); i >= 0 && strings.HasPrefix(a.Body, `{"valid"`) {
 			c.begins = a.Body[:i]
@@ -136,8 +131,24 @@ func (r request) open(to *process, a *bareAnswer, worth int) (*load, error) {
 
 func (l *load) close() {
 	for _, c := range l.clients {
-		_ = c.conn.Close()
+		if c.conn != nil {
+			_ = c.conn.Close()
+		}
 	}
+}
+
+// connect opens what is not open yet, directly before the first request: the server does not wait for that for long.
+func (l *load) connect() error {
+	for _, c := range l.clients {
+		if c.conn != nil {
+			continue
+		}
+		var err error
+		if c.conn, err = net.Dial("tcp", c.addr); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // measure implements side: random requests for a time.
@@ -164,6 +175,9 @@ func (l *load) each(ctx context.Context) (sample, error) {
 
 // run lets all clients send what next picks until it says -1.
 func (l *load) run(ctx context.Context, next func(now time.Time, many int) int) (sample, error) {
+	if err := l.connect(); err != nil {
+		return sample{}, err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() {
@@ -200,7 +214,8 @@ func (l *load) run(ctx context.Context, next func(now time.Time, many int) int) 
 
 // client is one connection. It parses no more of an answer than it must, because what it costs the server cannot have.
 type client struct {
-	conn    net.Conn
+	addr    string
+	conn    net.Conn // nil: not open yet
 	request request
 	answer  []byte
 	status  string

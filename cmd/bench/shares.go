@@ -116,7 +116,7 @@ func shareSettings(caps string) []string {
 	changes, _, _ := strings.Cut(caps, "/")
 	settings := []string{"MAX_KEY_CHANGES_PER_DAY=" + changes}
 	for _, name := range []string{
-		"APPENDS", "APPEND_BYTES", "EVENTS", "EXPORTS", "LONG_POLLS", "AUDIT_PAGES", "AUDIT_ROWS", "CHANGES",
+		"APPENDS", "APPEND_BYTES", "EVENTS", "EXPORTS", "LONG_POLLS", "WIDE_READS", "AUDIT_ROWS", "CHANGES",
 	} {
 		settings = append(settings, "SHARE_"+name+"="+caps)
 	}

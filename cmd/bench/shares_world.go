@@ -101,8 +101,8 @@ func (w *sharesWorld) fillLog() error {
 func (w *sharesWorld) bulk(int) asked { return asked{"POST", "/v1/audit/bulk", w.writer, w.text} }
 
 func (w *sharesWorld) event(int) asked {
-	return asked{"POST", "/v1/audit", w.other, `{"action":"document.read","crud":"r","is_anonymous":true,"group":{"id":"` +
-		w.quietTenant + `"}}`}
+	body := `{"action":"document.read","crud":"r","is_anonymous":true,"group":{"id":"` + w.quietTenant + `"}}`
+	return asked{"POST", "/v1/audit", w.other, body}
 }
 
 func (w *sharesWorld) export(i int) asked {

@@ -19,6 +19,7 @@ type connections struct {
 	once   sync.Once
 
 	mu      sync.Mutex
+	wanted  bool       // a further connection waits for a place: the next that becomes idle makes it
 	waiting *list.List // of connections that wait for a request, those that have waited the longest first
 	element map[net.Conn]*list.Element
 }
@@ -44,9 +45,10 @@ func (l *connections) Accept() (net.Conn, error) {
 		return l.placed(conn), nil
 	default:
 	}
-	l.closeLongestWaiting()
+	l.want()
 	select {
 	case l.places <- struct{}{}:
+		l.wantNone()
 		return l.placed(conn), nil
 	case <-l.closed:
 		_ = conn.Close()
@@ -67,22 +69,36 @@ func (l *connections) Close() error {
 
 // changed is told by net/http what a connection does.
 func (l *connections) changed(conn net.Conn, state http.ConnState) {
+	if l.makesPlace(conn, state) {
+		_ = conn.Close()
+	}
+}
+
+// makesPlace notes what a connection does, and reports whether it must make its place free.
+func (l *connections) makesPlace(conn net.Conn, state http.ConnState) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e, waits := l.element[conn]; waits {
 		l.waiting.Remove(e)
 		delete(l.element, conn)
 	}
-	if state == http.StateNew || state == http.StateIdle {
-		l.element[conn] = l.waiting.PushBack(conn)
+	if state != http.StateNew && state != http.StateIdle {
+		return false
 	}
+	if l.wanted {
+		l.wanted = false
+		return true
+	}
+	l.element[conn] = l.waiting.PushBack(conn)
+	return false
 }
 
-// closeLongestWaiting makes a place if any connection waits for a request.
-func (l *connections) closeLongestWaiting() {
+// want makes a place: the connection that has waited the longest for a request is closed, or, if all are in the middle
+// of one, the next that becomes idle.
+func (l *connections) want() {
 	l.mu.Lock()
 	first := l.waiting.Front()
-	if first != nil {
+	if l.wanted = first == nil; first != nil {
 		l.waiting.Remove(first)
 		delete(l.element, first.Value.(net.Conn))
 	}
@@ -90,6 +106,13 @@ func (l *connections) closeLongestWaiting() {
 	if first != nil {
 		_ = first.Value.(net.Conn).Close()
 	}
+}
+
+// wantNone notes that the further connection has its place.
+func (l *connections) wantNone() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wanted = false
 }
 
 type placedConn struct {

@@ -210,7 +210,7 @@ func TestEnd_export(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const delay = 500 * time.Millisecond
-			p := launch(t, withAdmin, "DRAIN_DELAY="+delay.String())
+			p := launch(t, withAdmin, "DRAIN_DELAY="+delay.String(), "SHARE_EVENTS=0/0/0")
 			events := longExport(t, p)
 			conn := dial(t, strings.TrimPrefix(p.URL, "http://"), "GET /v1/audit/export HTTP/1.1\r\nHost: localhost\r\n\r\n")
 			p.awaitFrames(t, "net.(*netFD).Write", 1)

@@ -32,10 +32,13 @@ var Variables = []Variable{
 		"requests that append audit events at the same time: of a caller, of a tenant, of all; `0` means no cap",
 	},
 	{"SHARE_APPEND_BYTES", "4194304/0/16777216", "bytes of their bodies"},
-	{"SHARE_EVENTS", "5000/0/20000", "audit events reported in a second; a KiB of a body counts as one more, beyond 256 KiB as ten"},
+	{
+		"SHARE_EVENTS", "5000/0/20000",
+		"audit events reported in a second; a KiB of a body counts as one more, beyond 256 KiB as ten",
+	},
 	{"SHARE_EXPORTS", "2/4/8", "exports of audit logs at the same time"},
 	{"SHARE_LONG_POLLS", "5/50/1000", "requests that wait for audit events"},
-	{"SHARE_AUDIT_PAGES", "8/16/64", "pages of audit logs at the same time"},
+	{"SHARE_WIDE_READS", "8/16/64", "pages of audit logs, and of keys by a filter, at the same time"},
 	{"SHARE_AUDIT_ROWS", "100000/200000/0", "audit events examined for pages in ten seconds"},
 	{"SHARE_CHANGES", "256/32/512", "changes at the same time; those of one tenant run in turn"},
 	{

@@ -24,6 +24,8 @@ type Caller struct {
 	SourceIP         string // canonical text of the peer's address, or empty
 	RequestID        string // becomes the events' correlation id
 	Route            string // recorded in security events
+
+	urgent bool // the change is a revocation: no share of its tenant refuses it
 }
 
 // createdBy is the text that a record stores of its creator: the actor's id, and whom it claimed to act for.

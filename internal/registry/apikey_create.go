@@ -51,8 +51,8 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, in APIKeyInput) (
 	if err := in.validate(s.validationTime(by)); err != nil {
 		return Result[APIKeySecret]{}, err
 	}
-	command := secretCommand(ctx, by, in.TenantID, in)
-	return changeIdempotent(ctx, s, by, command, func(tx Tx, now time.Time) (*outcome[APIKeySecret], error) {
+	command, counting := secretCommand(ctx, by, in.TenantID, in), s.newKeyChange()
+	got, err := changeIdempotent(ctx, s, by, command, func(tx Tx, now time.Time) (*outcome[APIKeySecret], error) {
 		if err := in.validate(now); err != nil {
 			return nil, err
 		}
@@ -60,7 +60,7 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, in APIKeyInput) (
 		if err != nil {
 			return nil, err
 		}
-		if err := s.takeKeyChange(t.ID); err != nil {
+		if err := counting.count(t.ID); err != nil {
 			return nil, err
 		}
 		text := apikey.Generate(in.Environment)
@@ -75,6 +75,8 @@ func (s *Service) CreateAPIKey(ctx context.Context, by Caller, in APIKeyInput) (
 		}
 		return changed(APIKeySecret{k, text}, k.event("api_key.create", audit.Create, t, APIKey{}))
 	})
+	counting.settle(err)
+	return got, err
 }
 
 // lockForAPIKey locks the tenant of a key to be created, and checks that it may have another key and knows the key's

@@ -106,6 +106,11 @@ func (s *Service) APIKeys(ctx context.Context, by Caller, q APIKeyQuery) (Page[A
 	q.Now = s.clock()
 	if q.filtered() {
 		q.MaxExamined = maxExaminedAPIKeys
+		done, err := s.takeListRead(by, q.TenantID)
+		if err != nil {
+			return Page[APIKey]{}, err
+		}
+		defer done()
 	}
 	q.UnusedSince, q.ExpiresBefore =
 		timestamp.TruncateOptional(q.UnusedSince), timestamp.TruncateOptional(q.ExpiresBefore)

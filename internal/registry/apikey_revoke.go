@@ -23,6 +23,7 @@ func (s *Service) RevokeAPIKey(ctx context.Context, by Caller, id uuid.UUID, rea
 	if err != nil {
 		return Result[APIKey]{}, err
 	}
+	by.urgent = true
 	return change(ctx, s, by, tenant, func(tx Tx, now time.Time) (*outcome[APIKey], error) {
 		t, before, err := lockAPIKey(ctx, tx, by, id)
 		if err != nil {
@@ -60,12 +61,15 @@ func (s *Service) SelfRevoke(ctx context.Context, by Caller, text string) (ended
 	if !ok {
 		return false, nil
 	}
-	by.Actor, by.Access = audit.Party{}, Access{Tenants: true}
-	done, err := change(ctx, s, by, uuid.Nil, func(tx Tx, now time.Time) (*outcome[APIKey], error) {
-		facts, err := GetKeyFacts(ctx, tx, KeyLookup{Hash: hash})
-		if err != nil {
-			return ignoreNotFound(err)
-		}
+	by.Actor, by.Access, by.urgent = audit.Party{}, Access{Tenants: true}, true
+	facts, err := GetKeyFacts(ctx, s.store, KeyLookup{Hash: hash})
+	if errors.Is(err, ErrNotFound) { // a guess takes no turn and no transaction; it may have been a secret before
+		return false, s.store.Confirm(ctx)
+	}
+	if err != nil {
+		return false, err
+	}
+	made, err := change(ctx, s, by, facts.Tenant.ID, func(tx Tx, now time.Time) (*outcome[APIKey], error) {
 		t, before, err := lockAPIKey(ctx, tx, by, facts.Key.ID)
 		if err != nil {
 			return ignoreNotFound(err)
@@ -79,7 +83,7 @@ func (s *Service) SelfRevoke(ctx context.Context, by Caller, text string) (ended
 		}
 		return changed(after, after.selfRevokeEvent(t, before, secret))
 	})
-	return err == nil && !done.Unchanged, err
+	return err == nil && !made.Unchanged, err
 }
 
 // selfRevoked is the key after its holder ended one of its secrets, and which secret that was; none if it has ended

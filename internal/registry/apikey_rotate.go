@@ -38,8 +38,8 @@ func (s *Service) RotateAPIKey(
 	if err != nil {
 		return Result[APIKeySecret]{}, err
 	}
-	command := secretCommand(ctx, by, tenant, []any{id, seconds})
-	return changeIdempotent(ctx, s, by, command, func(tx Tx, now time.Time) (*outcome[APIKeySecret], error) {
+	command, counting := secretCommand(ctx, by, tenant, []any{id, seconds}), s.newKeyChange()
+	got, err := changeIdempotent(ctx, s, by, command, func(tx Tx, now time.Time) (*outcome[APIKeySecret], error) {
 		t, before, err := lockUnrevokedAPIKey(ctx, tx, by, id)
 		if err != nil {
 			return nil, err
@@ -47,7 +47,7 @@ func (s *Service) RotateAPIKey(
 		if err := by.expectVersion(before.Version, "key"); err != nil {
 			return nil, err
 		}
-		if err := s.takeKeyChange(t.ID); err != nil {
+		if err := counting.count(t.ID); err != nil {
 			return nil, err
 		}
 		text := apikey.Generate(before.Environment)
@@ -57,6 +57,8 @@ func (s *Service) RotateAPIKey(
 		}
 		return changed(APIKeySecret{after, text}, after.secretEvent("api_key.rotate", audit.Update, t, before))
 	})
+	counting.settle(err)
+	return got, err
 }
 
 func (k APIKey) rotated(text string, overlap time.Duration, now time.Time) APIKey {

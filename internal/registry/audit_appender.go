@@ -70,9 +70,9 @@ type appender struct {
 	active  bool                        // a batch is being committed; the queues are looked at afterwards
 }
 
-// append returns when the request's events are committed or refused, or when ctx ends: then they are committed later,
-// or not at all. A request that would hold up the others, or that may have failed their transaction, is tried again in
-// a transaction of its own.
+// append returns when the request's events are committed or refused, or when ctx ends: then they are committed, if that
+// had begun, or not at all. A request that would hold up the others, or that may have failed their transaction, is
+// tried again in a transaction of its own.
 func (a *appender) append(ctx context.Context, store Store, r *appendRequest) error {
 	if batch := a.add(r); batch != nil {
 		go a.commit(store, batch)
@@ -80,6 +80,7 @@ func (a *appender) append(ctx context.Context, store Store, r *appendRequest) er
 	select {
 	case <-r.done:
 	case <-ctx.Done():
+		a.leave(r)
 		return fmt.Errorf("%w: waited for other events: %w", ErrUnavailable, ctx.Err())
 	}
 	if !r.alone {
@@ -103,6 +104,22 @@ func (a *appender) add(r *appendRequest) []*appendRequest {
 		return nil
 	}
 	return a.take()
+}
+
+// leave takes a request whose caller waits no more from its queue, so that no more is queued than callers wait for; if
+// it is in a batch already it is committed, or not.
+func (a *appender) leave(r *appendRequest) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	queue := a.queues[r.caller]
+	i := slices.Index(queue, r)
+	if i < 0 {
+		return
+	}
+	if a.queues[r.caller] = slices.Delete(queue, i, i+1); len(queue) == 1 {
+		delete(a.queues, r.caller)
+		a.callers = slices.DeleteFunc(a.callers, func(caller string) bool { return caller == r.caller })
+	}
 }
 
 // commit commits a batch, and then what was queued meanwhile, until there is no more. No caller runs it, so that each

@@ -98,7 +98,7 @@ type Export struct {
 // before.
 const (
 	exportPageBytes = 256 << 10
-	firstExportPage = 50
+	firstExportPage = 15
 	maxExportPage   = 500
 	minExportPage   = 10
 
@@ -117,15 +117,20 @@ func (s *Service) Export(ctx context.Context, by Caller, r ExportRequest) (*Expo
 	if err != nil {
 		return nil, err
 	}
+	begun := false
+	defer func() {
+		if !begun {
+			release()
+		}
+	}()
 	x, err := s.beginExport(ctx, by, r)
 	if err == nil {
 		err = s.recordExport(ctx, by, r, x)
 	}
 	if err != nil {
-		release()
 		return nil, err
 	}
-	x.release = release
+	begun, x.release = true, release
 	return x, nil
 }
 

@@ -16,7 +16,7 @@ const MaxWait = 25 * time.Second
 const (
 	pollInterval = 250 * time.Millisecond // between two reads of the newest position while there are long polls
 	wakePause    = 50 * time.Millisecond  // after a wake: many appends are not as many reads
-	groupsLooked = 1000                   // events whose groups are read in one statement
+	lookBatch    = 1000                   // events whose groups are read in one statement
 )
 
 // allGroups is the key of those who follow all groups. It is no group's id.
@@ -29,7 +29,8 @@ type follower struct {
 	timeout time.Duration // of one look at the store
 
 	mu     sync.Mutex
-	news   map[uuid.UUID]chan struct{} // by group; closed when there may be new events
+	news   map[uuid.UUID]chan struct{} // by group that is followed; closed when there may be new events
+	of     map[uuid.UUID]int           // long polls by group
 	polls  int
 	stop   context.CancelFunc // ends the goroutine
 	closed bool
@@ -37,13 +38,23 @@ type follower struct {
 }
 
 func newFollower(store AuditReader, timeout time.Duration) *follower {
-	return &follower{store: store, timeout: timeout, news: map[uuid.UUID]chan struct{}{}, done: make(chan struct{})}
+	return &follower{store: store, timeout: timeout, news: map[uuid.UUID]chan struct{}{},
+		of: map[uuid.UUID]int{}, done: make(chan struct{})}
+}
+
+// followed is the group as the follower knows it.
+func followed(group *uuid.UUID) uuid.UUID {
+	if group == nil {
+		return allGroups
+	}
+	return *group
 }
 
 // join counts a long poll until it leaves.
-func (f *follower) join() {
+func (f *follower) join(group uuid.UUID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.of[group]++
 	if f.polls++; f.polls == 1 {
 		var ctx context.Context
 		ctx, f.stop = context.WithCancel(context.Background())
@@ -51,28 +62,27 @@ func (f *follower) join() {
 	}
 }
 
-func (f *follower) leave() {
+func (f *follower) leave(group uuid.UUID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.of[group]--; f.of[group] == 0 {
+		delete(f.of, group)
+		delete(f.news, group)
+	}
 	if f.polls--; f.polls == 0 {
 		f.stop()
-		clear(f.news)
 	}
 }
 
 // next is closed at the next news of a group. A caller that takes it before it reads misses nothing that is written
 // after.
-func (f *follower) next(group *uuid.UUID) <-chan struct{} {
+func (f *follower) next(group uuid.UUID) <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	of := allGroups
-	if group != nil {
-		of = *group
+	if f.news[group] == nil {
+		f.news[group] = make(chan struct{})
 	}
-	if f.news[of] == nil {
-		f.news[of] = make(chan struct{})
-	}
-	return f.news[of]
+	return f.news[group]
 }
 
 // wake wakes the long polls of some groups.
@@ -149,7 +159,7 @@ func (f *follower) look(ctx context.Context, known int64) int64 {
 		return newest
 	}
 	for {
-		found, err := f.store.ListGroupsAfter(ctx, known, groupsLooked)
+		found, err := f.store.ListGroupsAfter(ctx, known, lookBatch)
 		switch {
 		case err != nil:
 			return known
@@ -209,11 +219,14 @@ func (s *Service) Follow(ctx context.Context, by Caller, q AuditQuery, wait time
 }
 
 func (s *Service) follow(ctx context.Context, by Caller, q AuditQuery, wait time.Duration) (auditPage, error) {
-	share := s.shares.longPolls
-	if wait == 0 {
-		share = s.shares.auditPages
+	if err := by.Access.audit(q.GroupID); err != nil { // before anything is remembered of the group
+		return auditPage{}, err
 	}
-	release, err := s.takeAuditRead(by, share)
+	of := s.shares.longPolls
+	if wait == 0 {
+		of = s.shares.wideReads
+	}
+	release, err := s.takeAuditRead(by, of)
 	if err != nil {
 		return auditPage{}, err
 	}
@@ -221,12 +234,13 @@ func (s *Service) follow(ctx context.Context, by Caller, q AuditQuery, wait time
 	if wait == 0 {
 		return s.auditPageInTime(ctx, by, q)
 	}
-	s.follower.join()
-	defer s.follower.leave()
+	group := followed(q.GroupID)
+	s.follower.join(group)
+	defer s.follower.leave(group)
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	for {
-		news := s.follower.next(q.GroupID)
+		news := s.follower.next(group)
 		page, err := s.auditPageInTime(ctx, by, q)
 		if err != nil || len(page.Items) > 0 || page.truncated || !s.follower.awaitNews(waiting, news) {
 			return page, err

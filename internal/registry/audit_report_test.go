@@ -122,7 +122,8 @@ func TestRecordEvent_componentsThatLookOwn(t *testing.T) {
 		"tenantregistry",
 		"tenant-reg\u0456stry", "t\u0435nant-registry", "tenant-registr\u0443", "tenant-reg1stry", "tenant-reglstry",
 		"\uff54enant-registry", "tenant-registr\u00fd", "tenant-regi\u017ftry", "\U0001d42d\U0001d41enant-registry",
-		"tena\u0578t-re\u0261istry",
+		"tena\u0578t-re\u0261istry", "tenant-registry\u3164",
+		"tenant\u115f-registry", "tenant-registry\u02bc", "tenant-reg!stry",
 	} {
 		e := audit.Event{Action: "a.b", CRUD: audit.Read, IsAnonymous: true, Component: component}
 		found := registry.EventViolations(e)

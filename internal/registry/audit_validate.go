@@ -80,7 +80,8 @@ func EventViolations(e audit.Event) []violation.Violation {
 func looksLikeComponent(text string) bool {
 	letters := func(text string) (all []rune) {
 		for _, r := range norm.NFKD.String(text) {
-			if unicode.IsLetter(r) || unicode.IsDigit(r) || r == '|' {
+			invisible := unicode.Is(unicode.Lm, r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+			if unicode.IsLetter(r) && !invisible || unicode.IsDigit(r) || r == '|' || r == '!' {
 				all = append(all, unicode.ToLower(r))
 			}
 		}
@@ -92,7 +93,7 @@ func looksLikeComponent(text string) bool {
 	}
 	for i, r := range got {
 		switch {
-		case r == own[i] || own[i] == 'i' && strings.ContainsRune("1l|", r):
+		case r == own[i] || own[i] == 'i' && strings.ContainsRune("1l|!", r):
 			same++
 		case r <= unicode.MaxASCII:
 			return false

@@ -46,13 +46,13 @@ func unchanged[T any](value T) (*outcome[T], error) { return &outcome[T]{value: 
 func change[T any](
 	ctx context.Context, s *Service, by Caller, tenant uuid.UUID, fn func(tx Tx, now time.Time) (*outcome[T], error),
 ) (Result[T], error) {
-	done, err := s.takeTurn(ctx, by, tenant)
+	endTurn, err := s.takeTurn(ctx, by, tenant)
 	if err != nil {
 		return Result[T]{}, err
 	}
-	defer done()
+	defer endTurn()
 	var result Result[T]
-	var groups []audit.Event
+	var left []audit.Event
 	err = txOrConfirm(ctx, s.store, func(tx Tx) error {
 		now := s.clock()
 		invalidating := &invalidationRecorder{Tx: tx}
@@ -63,7 +63,7 @@ func change[T any](
 		result = Result[T]{
 			Value: done.value, Replayed: done.replayed, Unchanged: !done.replayed && len(done.events) == 0,
 		}
-		groups = done.events
+		left = done.events
 		if len(done.events) == 0 && invalidating.recorded.Empty() {
 			return errNothingWritten
 		}
@@ -75,7 +75,7 @@ func change[T any](
 	if err != nil {
 		return Result[T]{}, err
 	}
-	for _, e := range groups {
+	for _, e := range left {
 		s.follower.wake(e.GroupID)
 	}
 	return result, nil

@@ -189,7 +189,7 @@ func TestChanges_areComplete(t *testing.T) {
 		"Ping": true, "Tenant": true, "TenantBySlug": true, "OwnTenant": true, "Catalog": true, "Entitlements": true,
 		"APIKeys": true,
 		"Audit":   true, "Event": true, "Verify": true, "Follow": true, "LongPolls": true, "Drain": true,
-		"Shares": true, "BeginAppend": true,
+		"Shares": true, "BeginAppend": true, "AppendLength": true,
 		"Chain": true, "Checkpoint": true,
 		"Export": true, "APIKey": true,
 	}

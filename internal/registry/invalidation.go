@@ -73,7 +73,11 @@ func (r *invalidationRecorder) InsertTenant(ctx context.Context, t Tenant) error
 
 // UpdateTenant implements TenantWriter.
 func (r *invalidationRecorder) UpdateTenant(ctx context.Context, t Tenant) error {
-	return r.record(r.Tx.UpdateTenant(ctx, t), Invalidation{Tenants: []uuid.UUID{t.ID}})
+	i := Invalidation{Tenants: []uuid.UUID{t.ID}}
+	if t.KeycloakOrgID != "" {
+		i.Orgs = []string{t.KeycloakOrgID}
+	}
+	return r.record(r.Tx.UpdateTenant(ctx, t), i)
 }
 
 // InsertProduct implements CatalogWriter.

@@ -70,7 +70,10 @@ func TestInvalidation_ofEveryWrite(t *testing.T) {
 			func(tx Tx) error { return tx.InsertTenant(ctx, tenant) },
 			Invalidation{Tenants: ofTenant.Tenants, Slugs: []string{"slug"}, Orgs: []string{"org"}},
 		}},
-		"UpdateTenant": {{func(tx Tx) error { return tx.UpdateTenant(ctx, tenant) }, ofTenant}},
+		"UpdateTenant": {{
+			func(tx Tx) error { return tx.UpdateTenant(ctx, tenant) },
+			Invalidation{Tenants: ofTenant.Tenants, Orgs: []string{"org"}},
+		}},
 		"InsertEntitlement": {{
 			func(tx Tx) error { return tx.InsertEntitlement(ctx, Entitlement{TenantID: tenant.ID}) }, ofTenant,
 		}},

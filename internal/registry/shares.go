@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -17,7 +18,7 @@ type ShareCaps struct {
 	Events      share.Caps // reported in a second: each counts as one, and a body as bodyWeight
 	Exports     share.Caps // exports that are being read
 	LongPolls   share.Caps // requests that wait for events
-	AuditPages  share.Caps // pages of the audit log that are being read
+	WideReads   share.Caps // pages of the audit log, and of keys by a filter, that are being read
 	AuditRows   share.Caps // events examined for such pages, in ten seconds
 	Changes     share.Caps // changes that run or wait for their tenant's turn
 	KeyChanges  share.Caps // creations and rotations of API keys in a day
@@ -31,7 +32,7 @@ func DefaultShareCaps() ShareCaps {
 		Events:      share.Caps{Caller: 5000, Total: 20_000},
 		Exports:     share.Caps{Caller: 2, Tenant: 4, Total: 8},
 		LongPolls:   share.Caps{Caller: 5, Tenant: 50, Total: 1000},
-		AuditPages:  share.Caps{Caller: 8, Tenant: 16, Total: 64},
+		WideReads:   share.Caps{Caller: 8, Tenant: 16, Total: 64},
 		AuditRows:   share.Caps{Caller: 100_000, Tenant: 200_000},
 		Changes:     share.Caps{Caller: 256, Tenant: 32, Total: 512},
 		KeyChanges:  share.Caps{Tenant: 10_000},
@@ -45,8 +46,8 @@ const (
 
 // shares are the shared resources of one replica, each with its caps. The turns are those of changes.
 type shares struct {
-	appends, appendBytes, events, exports, longPolls, auditPages, auditRows, changes, keyChanges *share.Share
-	turns                                                                                        share.Turns
+	appends, appendBytes, events, exports, longPolls, wideReads, auditRows, changes, keyChanges *share.Share
+	turns                                                                                       share.Turns
 }
 
 func newShares(c ShareCaps) *shares {
@@ -54,26 +55,29 @@ func newShares(c ShareCaps) *shares {
 		appends: share.New("appends", c.Appends), appendBytes: share.New("append_bytes", c.AppendBytes),
 		events:  share.NewRate("events", c.Events, time.Second),
 		exports: share.New("exports", c.Exports), longPolls: share.New("long_polls", c.LongPolls),
-		auditPages: share.New("audit_pages", c.AuditPages),
+		wideReads:  share.New("wide_reads", c.WideReads),
 		auditRows:  share.NewRate("audit_rows", c.AuditRows, auditRowsPeriod),
 		changes:    share.New("changes", c.Changes),
 		keyChanges: share.NewRate("key_changes", c.KeyChanges, keyChangesPeriod),
 	}
 }
 
-// Shares lists everything that callers share here, for metrics.
+// Shares lists everything that callers share here.
 func (s *Service) Shares() []*share.Share {
 	of := s.shares
 	return []*share.Share{
-		of.appends, of.appendBytes, of.events, of.exports, of.longPolls, of.auditPages, of.auditRows, of.changes,
+		of.appends, of.appendBytes, of.events, of.exports, of.longPolls, of.wideReads, of.auditRows, of.changes,
 		of.keyChanges,
 	}
 }
 
+// anonymous is the name under which all callers without one take of a share.
+const anonymous = "anonymous"
+
 // holder is the caller as it takes of a share. Its tenant is the one that it belongs to: what an operator or a service
 // takes is counted for no tenant.
 func (c Caller) holder() share.Holder {
-	h := share.Holder{Caller: c.Actor.ID}
+	h := share.Holder{Caller: cmp.Or(c.Actor.ID, anonymous)}
 	if c.Access.Tenant != uuid.Nil {
 		h.Tenant = c.Access.Tenant.String()
 	}
@@ -91,10 +95,18 @@ func (c Caller) holderFor(tenant uuid.UUID) share.Holder {
 }
 
 // takeTurn waits for a tenant's turn: its changes run one after the other here, since each waits for the tenant's row
-// anyway, so that no tenant's changes take the connections of the others'. The nil UUID has no turns. done must be
-// called at the end of the change.
+// anyway, so that no tenant's changes take the connections of the others'. A tenant that the caller does not reach is
+// its own: naming another takes nothing of that one's. The nil UUID has no turns. done must be called at the end of the
+// change.
 func (s *Service) takeTurn(ctx context.Context, by Caller, tenant uuid.UUID) (done func(), err error) {
-	release, err := s.shares.changes.Take(by.holderFor(tenant), 1)
+	if !by.Access.tenant(tenant) {
+		tenant = by.Access.Tenant
+	}
+	h := by.holderFor(tenant)
+	if by.urgent {
+		h.Tenant = ""
+	}
+	release, err := s.shares.changes.Take(h, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -118,24 +130,30 @@ func (s *Service) takeTurn(ctx context.Context, by Caller, tenant uuid.UUID) (do
 // BeginAppend takes the share of a request that appends events, before its body is read; length is the body's, in
 // bytes. done must be called when the request is answered.
 func (s *Service) BeginAppend(by Caller, length int64) (done func(), err error) {
-	one, err := s.shares.appends.Take(by.holder(), 1)
+	request, err := s.shares.appends.Take(by.holder(), 1)
 	if err != nil {
 		return nil, err
 	}
-	bytes, err := s.shares.appendBytes.Take(by.holder(), length)
+	body, err := s.shares.appendBytes.Take(by.holder(), length)
 	if err != nil {
-		one()
+		request()
 		return nil, err
 	}
 	if _, err := s.shares.events.Take(by.holder(), bodyWeight(length)); err != nil {
-		bytes()
-		one()
+		body()
+		request()
 		return nil, err
 	}
 	return func() {
-		bytes()
-		one()
+		body()
+		request()
 	}, nil
+}
+
+// AppendLength says how long the body of an append was that was announced without a length, and so taken for announced
+// bytes: what it did not have counts for no events.
+func (s *Service) AppendLength(by Caller, announced, length int64) {
+	s.shares.events.Charge(by.holder(), bodyWeight(length)-bodyWeight(announced))
 }
 
 // takeAuditRead takes a share for a read of the log: a page's, or a long poll's. What is examined is charged
@@ -147,6 +165,16 @@ func (s *Service) takeAuditRead(by Caller, of *share.Share) (done func(), err er
 	return of.Take(by.holder(), 1)
 }
 
+// takeListRead takes the share of a list of a tenant that may examine many rows. The portal, which asks for many
+// tenants, is counted for each of them alone.
+func (s *Service) takeListRead(by Caller, tenant uuid.UUID) (done func(), err error) {
+	h := by.holderFor(tenant)
+	if by.Access.Tenants && !by.Access.Operator {
+		h.Caller = ""
+	}
+	return s.shares.wideReads.Take(h, 1)
+}
+
 // bodyWeight is what a body counts for among the events of a second: one for each KiB, and ten for each beyond the
 // 256th, since a large one holds up everyone else for the time of its transaction.
 func bodyWeight(length int64) int64 {
@@ -155,9 +183,30 @@ func bodyWeight(length int64) int64 {
 	return min(kib, large) + 10*max(0, kib-large)
 }
 
-// takeKeyChange counts a creation or a rotation of a key against its tenant's limit for a day, also an operator's: each
-// leaves rows that no one can remove.
-func (s *Service) takeKeyChange(tenant uuid.UUID) error {
-	_, err := s.shares.keyChanges.Take(share.Holder{Tenant: tenant.String()}, 1)
+// keyChange is one creation or rotation of a key, which counts against its tenant's limit for a day, also an
+// operator's: each leaves rows that no one can remove.
+type keyChange struct {
+	of      *share.Share
+	holder  share.Holder
+	counted bool
+}
+
+func (s *Service) newKeyChange() *keyChange { return &keyChange{of: s.shares.keyChanges} }
+
+// count counts it, one time however often its transaction runs.
+func (k *keyChange) count(tenant uuid.UUID) error {
+	if k.counted {
+		return nil
+	}
+	k.holder = share.Holder{Tenant: tenant.String()}
+	_, err := k.of.Take(k.holder, 1)
+	k.counted = err == nil
 	return err
+}
+
+// settle gives it back if it failed.
+func (k *keyChange) settle(err error) {
+	if err != nil && k.counted {
+		k.of.Charge(k.holder, -1)
+	}
 }

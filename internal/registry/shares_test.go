@@ -36,6 +36,12 @@ func (f *fixture) full(err error, name string, level share.Level) {
 	}
 }
 
+// inUse is what is taken of a share.
+func (f *fixture) inUse(name string) int64 {
+	i := slices.IndexFunc(f.s.Shares(), func(s *share.Share) bool { return s.Name() == name })
+	return f.s.Shares()[i].InUse()
+}
+
 // admin is a tenant-admin of a tenant.
 func admin(name string, tenant registry.Tenant) registry.Caller {
 	return registry.Caller{Actor: audit.Party{ID: name}, Access: registry.Access{Tenant: tenant.ID}}
@@ -141,7 +147,7 @@ func TestExport_pagesAreBoundedByBytes(t *testing.T) {
 		}))
 		return most
 	}
-	if n := largest(14_000); n > 50 {
+	if n := largest(14_000); n > 25 {
 		t.Errorf("%d events of 14 KB are in memory", n)
 	}
 	if n := largest(10); n <= 100 {
@@ -170,10 +176,7 @@ func TestShares_changes(t *testing.T) {
 			}
 		})
 	}
-	inUse := func() int64 {
-		i := slices.IndexFunc(f.s.Shares(), func(s *share.Share) bool { return s.Name() == "changes" })
-		return f.s.Shares()[i].InUse()
-	}
+	inUse := func() int64 { return f.inUse("changes") }
 	for range 10 {
 		create(mine)
 	}
@@ -186,6 +189,76 @@ func TestShares_changes(t *testing.T) {
 	running.Wait()
 	if n := inUse(); n != 0 {
 		t.Errorf("%d are left", n)
+	}
+}
+
+// Who names a tenant that it does not reach takes nothing of that tenant's share, and waits in no turn of it; a
+// revocation is refused by no greed of its tenant. The control is a creation.
+func TestShares_changesOfForeignTenants(t *testing.T) {
+	t.Parallel()
+	store := newGated()
+	f := fixtureOn(t, store, caps(func(c *registry.ShareCaps) { c.Changes = share.Caps{Tenant: 4} }))
+	mine, theirs := f.tenant("mine", registry.StatusActive), f.tenant("theirs", registry.StatusActive)
+	key, _ := f.key(registry.APIKeyInput{TenantID: mine.ID})
+	begun := store.count()
+	store.mu.Lock()
+	store.gate = make(chan struct{})
+	store.mu.Unlock()
+	var running sync.WaitGroup
+	create := func(by registry.Caller, tenant registry.Tenant) {
+		running.Go(func() {
+			_, _ = f.s.CreateAPIKey(f.ctx, by, registry.APIKeyInput{TenantID: tenant.ID, Name: "a key"})
+		})
+	}
+	for range 4 {
+		create(admin("greedy", mine), theirs)
+	}
+	testkit.Eventually(t, "one of the greedy ones has a transaction, the others wait", func() bool {
+		return store.count() == begun+1 && f.inUse("changes") == 4
+	})
+	_, err := f.s.CreateAPIKey(f.ctx, admin("greedy", mine), registry.APIKeyInput{TenantID: theirs.ID, Name: "x"})
+	f.full(err, "changes", share.Tenant)
+	create(admin("quiet", theirs), theirs)
+	testkit.Eventually(t, "the other tenant's own has one, too", func() bool { return store.count() == begun+2 })
+	revoked := make(chan error, 1)
+	running.Go(func() {
+		_, err := f.s.RevokeAPIKey(f.ctx, admin("another", mine), key.ID, "")
+		revoked <- err
+	})
+	close(store.gate)
+	running.Wait()
+	f.must(<-revoked)
+}
+
+// A request whose caller has gone leaves the queue of appends: while the database hangs no more is queued than callers
+// wait for.
+func TestAppender_forgetsWhoHasGone(t *testing.T) {
+	t.Parallel()
+	store := newGated()
+	f := fixtureOn(t, store, noCaps)
+	store.mu.Lock()
+	store.gate = make(chan struct{})
+	store.mu.Unlock()
+	var running sync.WaitGroup
+	first := f.by
+	running.Go(func() { _, _ = f.s.RecordEvent(f.ctx, first, reported(uuid.Nil)) })
+	<-store.started
+	for i := range 50 {
+		by := f.by
+		by.Actor.ID = fmt.Sprint("caller-", i%3)
+		ctx, leave := context.WithCancel(f.ctx)
+		leave()
+		if _, err := f.s.RecordEvent(ctx, by, reported(uuid.Nil)); !errors.Is(err, registry.ErrUnavailable) {
+			t.Errorf("who has gone is answered %v", err)
+		}
+	}
+	if n := registry.QueuedAppends(f.s); n != 0 {
+		t.Errorf("%d requests of callers that have gone are queued", n)
+	}
+	close(store.gate)
+	running.Wait()
+	if n := len(f.log()); n != 1 {
+		t.Errorf("%d events are written, want one", n)
 	}
 }
 

@@ -135,7 +135,7 @@ func TestAPIKeySelfRevoke_isPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, lag := memory.New(), time.Duration(0)
 		slow := faultstore.New(store, func(call string) error {
-			if call == "Tx" {
+			if call == "GetKeyFacts" { // the first that is asked
 				time.Sleep(lag)
 			}
 			return nil

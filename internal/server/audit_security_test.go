@@ -2,9 +2,12 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/breakpilot/tenant-registry/internal/auth"
@@ -117,6 +120,49 @@ func TestAuditSecurity_headIsNoExport(t *testing.T) {
 		if got := stop(); len(got) != 2 || got[0].Action != "audit.read" || got[0].Target.ID != mine ||
 			got[1].Action != "audit.read" {
 			t.Errorf("the security events are %v", got)
+		}
+	})
+}
+
+// TestAuditSecurity_everyExportIsRecorded asserts that as many exports are recorded as were answered, whoever asks for
+// how many at the same time. The others were refused by the share of exports.
+func TestAuditSecurity_everyExportIsRecorded(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		server, stop := watchedBy(api)
+		const principals, each = 12, 15
+		var targets []string
+		for i := range principals {
+			slug := fmt.Sprintf("tenant-%d", i)
+			targets = append(targets, slug+" /v1/audit/export?tenant_id="+api.tenant(slug).ID.String())
+		}
+		var answered, refused atomic.Int64
+		var running sync.WaitGroup
+		for _, target := range targets {
+			slug, path, _ := strings.Cut(target, " ")
+			for range 3 {
+				running.Go(func() {
+					for range each {
+						switch got := server.exchange(fetch(path).bearer("dev-tenant:" + slug)); got.status {
+						case http.StatusOK:
+							answered.Add(1)
+						case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+							refused.Add(1)
+						default:
+							t.Errorf("an export is answered %d %s", got.status, got.body)
+						}
+					}
+				})
+			}
+		}
+		running.Wait()
+		exports := 0
+		for _, e := range stop() {
+			if e.Action == "audit.export" {
+				exports++
+			}
+		}
+		if int64(exports) != answered.Load() || exports == 0 || refused.Load() == 0 {
+			t.Errorf("%d exports are recorded, %d answered, %d refused", exports, answered.Load(), refused.Load())
 		}
 	})
 }

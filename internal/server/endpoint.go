@@ -20,7 +20,7 @@ const maxQuery = 4 << 10
 // queryTexts are those texts, and how many characters they may have.
 var queryTexts = map[string]int{
 	"reason": registry.MaxText, "actor_id": registry.MaxID, "target_id": registry.MaxID,
-	"correlation_id": registry.MaxID,
+	"correlation_id": registry.MaxID, "emitter_id": registry.MaxID,
 }
 
 func queryLimit(rt route) int {
@@ -55,37 +55,55 @@ func (s *Server) endpoint(rt route) http.Handler {
 	})
 }
 
-// answer asks in this order: who is it, may they, is the query well formed, is the body there; and only then the
-// handler, whose deadline begins when the client has sent everything.
+// received is a request that its caller may make, with its body.
+type received struct {
+	by    registry.Caller
+	query *web.Query
+	body  []byte
+	done  func() // gives back what the request has taken of a share
+}
+
+// receive asks in this order: who is it, may they, is the query well formed, is there room, and is the body there.
+func (s *Server) receive(rt *route, maxQuery, limit int, r *http.Request) (in received, err error) {
+	in.done = func() {}
+	if in.by, err = s.caller(rt, r); err != nil {
+		return in, err
+	}
+	if in.by.Idempotency, err = readIdempotency(rt, r); err != nil {
+		return in, err
+	}
+	if in.query, err = web.ReadQuery(r.URL.RawQuery, rt.Query, maxQuery); err != nil {
+		return in, err
+	}
+	size := web.BodySize(r, limit)
+	if rt.Appends {
+		if in.done, err = s.registry.BeginAppend(in.by, size); err != nil {
+			return in, err
+		}
+	}
+	if in.body, err = web.ReadBody(r, limit); err != nil {
+		in.done()
+		return in, err
+	}
+	if rt.Appends {
+		s.registry.AppendLength(in.by, size, int64(len(in.body)))
+	}
+	return in, nil
+}
+
+// answer receives the request, and only then asks the handler, whose deadline begins when the client has sent
+// everything.
 func (s *Server) answer(rt *route, maxQuery int, w http.ResponseWriter, r *http.Request) (web.Response, error) {
-	by, err := s.caller(rt, r)
-	if err != nil {
-		return web.Response{}, err
-	}
-	if by.Idempotency, err = readIdempotency(rt, r); err != nil {
-		return web.Response{}, err
-	}
-	query, err := web.ReadQuery(r.URL.RawQuery, rt.Query, maxQuery)
-	if err != nil {
-		return web.Response{}, err
-	}
 	limit := maxBody
 	if rt.Bulk {
 		limit = maxBulkBody
 	}
-	if rt.Appends {
-		size := web.BodySize(r, limit)
-		done, err := s.registry.BeginAppend(by, size)
-		if err != nil {
-			web.LeaveBody(w, size)
-			return web.Response{}, err
-		}
-		defer done()
-	}
-	body, err := web.ReadBody(r, limit)
+	in, err := s.receive(rt, maxQuery, limit, r)
 	if err != nil {
+		web.LeaveBody(w, web.BodySize(r, limit))
 		return web.Response{}, err
 	}
+	defer in.done()
 	ctx := r.Context()
 	if rt.Event != "" { // a change goes on when its client has gone
 		ctx = context.WithoutCancel(ctx)
@@ -99,8 +117,8 @@ func (s *Server) answer(rt *route, maxQuery int, w http.ResponseWriter, r *http.
 		defer cancel()
 	}
 	c := &call{
-		Request: web.Request{Request: r, Ctx: ctx, Query: query, Body: body, MaxBody: limit},
-		by:      by, read: registry.ReadOptions{Fresh: web.WantsFresh(r.Header)},
+		Request: web.Request{Request: r, Ctx: ctx, Query: in.query, Body: in.body, MaxBody: limit},
+		by:      in.by, read: registry.ReadOptions{Fresh: web.WantsFresh(r.Header)},
 	}
 	if rt.Event != "" && len(r.Header["If-Match"]) > 0 { // the object of a change is the one in its path
 		if id, err := c.PathID(); err == nil {

@@ -56,7 +56,8 @@ func TestIsolation_foreignCostsWhatUnknownCosts(t *testing.T) {
 	})
 }
 
-// TestSecrets_inNamesAreNotRepeated asserts that the name of a member or parameter that is a credential is in no answer.
+// TestSecrets_inNamesAreNotRepeated asserts that the name of a member or parameter that is a credential is in no
+// answer.
 func TestSecrets_inNamesAreNotRepeated(t *testing.T) {
 	eachStore(t, func(t *testing.T, api *client) {
 		tenant := api.tenant("globex")

@@ -203,3 +203,27 @@ func TestOnBehalfOf_refusesBadClaims(t *testing.T) {
 		server.send(key.by(portal).with(id, "a").with(name, strings.Repeat("ü", 200))).want(http.StatusCreated)
 	})
 }
+
+// TestActor_onBehalfOfHoldsNoCredential asserts that a credential is not taken for whom the portal acts for, nor for a
+// request's id. The control is a name of the same length.
+func TestActor_onBehalfOfHoldsNoCredential(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		server, who := guarded(api, Config{})
+		portal := who.add(service("portal", "", auth.RolePortal))
+		tenant := api.tenant("globex")
+		key := api.key(tenant.ID, nil).Key
+		token := "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1LTEifQ.AAAA"
+		create := jsonRequest("/v1/api-keys", object{"tenant_id": tenant.ID, "name": "a key"}).by(portal)
+		for _, secret := range []string{key, token} {
+			server.send(create.with("X-On-Behalf-Of-Id", secret)).
+				wantProblem("invalid_request", "?X-On-Behalf-Of-Id")
+			server.send(create.with("X-On-Behalf-Of-Id", "user-7").with("X-On-Behalf-Of-Name", "my "+secret)).
+				wantProblem("invalid_request", "?X-On-Behalf-Of-Name")
+			got := server.send(create.with("X-Request-Id", secret)).want(http.StatusCreated)
+			if got.header.Get("X-Request-Id") == secret {
+				t.Error("a credential became a request's id")
+			}
+		}
+		server.send(create.with("X-On-Behalf-Of-Id", strings.Repeat("x", len(key)))).want(http.StatusCreated)
+	})
+}

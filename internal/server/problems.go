@@ -72,14 +72,16 @@ var problems = map[string]web.ProblemType{
 	web.CodeBodyTooLarge: {Status: http.StatusRequestEntityTooLarge, Title: "Body too large",
 		Remedy: "Send at most 64 KiB, or 2 MiB of events at once."},
 	web.CodeUnsupportedMediaType: {Status: http.StatusUnsupportedMediaType, Title: "Unsupported media type",
-		Remedy: "Send Content-Type: application/json, in UTF-8 and not compressed."},
+		Remedy: "Send Content-Type: application/json (a PATCH also application/merge-patch+json), in UTF-8 and not " +
+			"compressed."},
 	web.CodeTooManyRequests: {Status: http.StatusTooManyRequests, Title: "Too many requests",
 		Remedy: "Nothing was done: wait as long as Retry-After says. A member share names what is used up, if it is " +
 			"not the rate limit."},
 	web.CodeInternal: {Status: http.StatusInternalServerError, Title: "Internal error",
 		Remedy: "This is our fault; report the request id."},
 	web.CodeUnavailable: {Status: http.StatusServiceUnavailable, Title: "Unavailable",
-		Remedy: "Wait as long as Retry-After says, and send the request again. Whether a change was made is unknown."},
+		Remedy: "Wait as long as Retry-After says, and send the request again. Whether a change was made is unknown, " +
+			"unless detail says that it was not."},
 	codeOverloaded: {Status: http.StatusServiceUnavailable, Title: "Overloaded",
 		Remedy: "What all callers share is taken. Nothing was done: wait as long as Retry-After says, and send the " +
 			"request again."},

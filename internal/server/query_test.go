@@ -122,7 +122,7 @@ func TestQuery_isBounded(t *testing.T) {
 			limit          int
 			places         []string
 		}{
-			{http.MethodGet, "/v1/audit?", maxQuery + 3*12*registry.MaxID, []string{"?actor_id"}},
+			{http.MethodGet, "/v1/audit?", maxQuery + 4*12*registry.MaxID, []string{"?actor_id"}},
 			{http.MethodGet, "/v1/catalog?", maxQuery, []string{"?actor_id"}},
 			{http.MethodPost, "/v1/tenants?", maxQuery, []string{"?actor_id"}},
 			{http.MethodGet, "/healthz?", maxQuery, []string{"?actor_id"}},

@@ -19,6 +19,7 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/audit"
 	"github.com/breakpilot/tenant-registry/internal/auth"
 	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/share"
 	"github.com/breakpilot/tenant-registry/internal/store/cache"
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
 	"github.com/breakpilot/tenant-registry/internal/store/postgres/postgrestest"
@@ -171,6 +172,11 @@ func startServer(t *testing.T, store registry.Store, o registry.Options, c Confi
 	api := &client{t: t, store: store, clock: &clock{at: start}, log: &testkit.Output{}, trace: newTrace(t)}
 	if o.Now == nil {
 		o.Now = api.clock.now
+	}
+	if o.Shares == nil { // one caller does all that a test does
+		caps := registry.DefaultShareCaps()
+		caps.Events = share.Caps{}
+		o.Shares = &caps
 	}
 	o.Version, o.CallTimeout = testVersion, cmp.Or(c.CallTimeout, patience)
 	api.registry = registry.New(store, o)

@@ -117,7 +117,7 @@ func (s *Share) Take(h Holder, weight int64) (release func(), err error) {
 }
 
 // Charge takes of a rate what Take could not know yet. It refuses nothing: who is over a cap afterwards is refused
-// until that has returned.
+// until that has returned. A negative weight gives back what turned out not to be needed.
 func (s *Share) Charge(h Holder, weight int64) {
 	if s == nil {
 		return
@@ -127,7 +127,7 @@ func (s *Share) Charge(h Holder, weight int64) {
 	s.add(s.accountsOf(h, s.now()), weight)
 }
 
-// Name is what refusals and metrics call it.
+// Name is what refusals call it.
 func (s *Share) Name() string { return s.name }
 
 // InUse is the weight that is taken now.

@@ -40,8 +40,8 @@ func ReadBody(r *http.Request, limit int) ([]byte, error) {
 	return text, nil
 }
 
-// LeaveBody ends the connection with the answer if a body is large that was not read: net/http would read what it can of
-// it, at the cost of what the refusal is to save.
+// LeaveBody ends the connection with the answer if a body is large that was not read: net/http would read what it can
+// of it, at the cost of what the refusal is to save.
 func LeaveBody(w http.ResponseWriter, size int64) {
 	const small = 16 << 10
 	if size > small {
