@@ -61,6 +61,9 @@ func (s *Server) clientIP(r *http.Request) string {
 	return web.ClientIP(r, s.trustedProxies)
 }
 
+// kindUndecided is the kind of a token that can neither be accepted nor refused now, besides those of auth.
+const kindUndecided = "undecided"
+
 // authenticate verifies the request's credential. The reason of a refusal is for the logs; the caller is told what
 // helps no attacker.
 func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, error) {
@@ -86,7 +89,11 @@ func (s *Server) authenticate(r *http.Request, address string) (auth.Principal, 
 		return who, web.NewProblem(
 			codeUnauthenticated, cmp.Or(refused.Detail, "The request needs a valid bearer token."),
 		)
-	case errors.As(err, &unavailable):
+	case errors.As(err, &unavailable): // a forgery of an unknown key looks alike, so it leaves a trace
+		s.security.AuthenticationFailed(
+			registry.Caller{SourceIP: address, RequestID: info.OwnID(), Route: info.Route},
+			kindUndecided, "its key is unknown, and the issuer's key set cannot be renewed now",
+		)
 		return who, &web.Problem{
 			Code: web.CodeUnavailable, Detail: "The token cannot be verified yet.", RetryAfter: unavailable.RetryAfter,
 		}
