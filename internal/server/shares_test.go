@@ -281,7 +281,7 @@ func (r *rivals) attack(h hostile) (peak, refused int64) {
 	ctx, stop := context.WithCancel(r.server.t.Context())
 	var running sync.WaitGroup
 	var number atomic.Int64
-	for range 40 {
+	for range 24 {
 		running.Go(func() {
 			for ctx.Err() == nil {
 				h.greed(r, int(number.Add(1)))
@@ -294,8 +294,8 @@ func (r *rivals) attack(h hostile) (peak, refused int64) {
 			runtime.Gosched()
 		}
 	})
-	testkit.Eventually(r.server.t, "the greedy requests run", func() bool { return number.Load() > 40 })
-	for i := range 20 {
+	testkit.Eventually(r.server.t, "the greedy requests run", func() bool { return number.Load() > 24 })
+	for i := range 8 {
 		if got := h.innocent(r, i); got.status >= http.StatusBadRequest {
 			r.server.t.Errorf("the innocent caller is answered %d %s", got.status, got.body)
 		}
