@@ -262,7 +262,7 @@ func TestAppender_forgetsWhoHasGone(t *testing.T) {
 	}
 }
 
-// The daily limit counts what leaves rows that no one removes: creations and rotations, whoever asks, and never a
+// The daily limit counts what leaves rows that no one removes: creations and rotations by any caller, and never a
 // revocation; a refused command counts for nothing.
 func TestShares_keyChanges(t *testing.T) {
 	t.Parallel()
@@ -315,7 +315,7 @@ func TestShares_events(t *testing.T) {
 	}
 }
 
-// What is examined for pages is charged to whoever asked: over its share a caller is refused, another tenant is not.
+// What is examined for pages is charged to the caller: over its share a caller is refused, another tenant is not.
 func TestShares_auditRows(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, caps(func(c *registry.ShareCaps) { c.AuditRows = share.Caps{Caller: 100, Tenant: 1000} }))

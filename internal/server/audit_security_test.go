@@ -124,8 +124,8 @@ func TestAuditSecurity_headIsNoExport(t *testing.T) {
 	})
 }
 
-// TestAuditSecurity_everyExportIsRecorded asserts that as many exports are recorded as were answered, whoever asks for
-// how many at the same time. The others were refused by the share of exports.
+// TestAuditSecurity_everyExportIsRecorded asserts that as many exports are recorded as were answered, also when many
+// callers ask for many at the same time. The others were refused by the share of exports.
 func TestAuditSecurity_everyExportIsRecorded(t *testing.T) {
 	eachStore(t, func(t *testing.T, api *client) {
 		server, stop := watchedBy(api)

@@ -164,7 +164,7 @@ func TestShare_forgets(t *testing.T) {
 	})
 }
 
-// TestShare_concurrent: what is held never exceeds a cap, whoever takes and releases at the same time.
+// TestShare_concurrent: what is held never exceeds a cap, however many take and release at the same time.
 func TestShare_concurrent(t *testing.T) {
 	t.Parallel()
 	s := New("exports", Caps{Caller: 2, Total: 5})
