@@ -275,7 +275,8 @@ func newRivals(t *testing.T, caps registry.ShareCaps) *rivals {
 }
 
 // attack lets many greedy requests run, with caps until the first is refused, and then an innocent caller make its own
-// one after the other, all of which must be served. It returns what was taken of the share at most, and how often the share refused.
+// one after the other, all of which must be served. It returns what was taken of the share at most, and how often the
+// share refused.
 func (r *rivals) attack(h hostile, capped bool) (peak, refused int64) {
 	s := r.server.shareOf(h.share)
 	ctx, stop := context.WithCancel(r.server.t.Context())
