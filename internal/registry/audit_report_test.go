@@ -132,7 +132,8 @@ func TestRecordEvent_componentsThatLookOwn(t *testing.T) {
 		}
 	}
 	for _, component := range []string{
-		"portal", "tenant-registry-2", "my-tenant-registry", "tenant-service", "registry", "уведомленияпоч", "payments",
+		"portal", "tenant-registry-2", "my-tenant-registry", "tenant-service", "registry", "уведомленияпоч",
+		"payments",
 	} {
 		e := audit.Event{Action: "a.b", CRUD: audit.Read, IsAnonymous: true, Component: component}
 		if found := registry.EventViolations(e); found != nil {

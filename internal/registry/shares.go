@@ -127,19 +127,19 @@ func (s *Service) takeTurn(ctx context.Context, by Caller, tenant uuid.UUID) (do
 	}, nil
 }
 
-// BeginAppend takes the share of a request that appends events, before its body is read; length is the body's, in
-// bytes. done must be called when the request is answered.
-func (s *Service) BeginAppend(by Caller, length int64) (done func(), err error) {
+// BeginAppend takes the share of a request that appends events, before its body is read: of most bytes at most, of
+// which announced were announced, 0 if no length was. done must be called when the request is answered.
+func (s *Service) BeginAppend(by Caller, most, announced int64) (done func(), err error) {
 	request, err := s.shares.appends.Take(by.holder(), 1)
 	if err != nil {
 		return nil, err
 	}
-	body, err := s.shares.appendBytes.Take(by.holder(), length)
+	body, err := s.shares.appendBytes.Take(by.holder(), most)
 	if err != nil {
 		request()
 		return nil, err
 	}
-	if _, err := s.shares.events.Take(by.holder(), bodyWeight(length)); err != nil {
+	if _, err := s.shares.events.Take(by.holder(), bodyWeight(announced)); err != nil {
 		body()
 		request()
 		return nil, err
@@ -150,8 +150,7 @@ func (s *Service) BeginAppend(by Caller, length int64) (done func(), err error) 
 	}, nil
 }
 
-// AppendLength says how long the body of an append was that was announced without a length, and so taken for announced
-// bytes: what it did not have counts for no events.
+// AppendLength says how long the body of an append was, and charges what was not announced.
 func (s *Service) AppendLength(by Caller, announced, length int64) {
 	s.shares.events.Charge(by.holder(), bodyWeight(length)-bodyWeight(announced))
 }

@@ -225,6 +225,7 @@ func TestShares_changesOfForeignTenants(t *testing.T) {
 		_, err := f.s.RevokeAPIKey(f.ctx, admin("another", mine), key.ID, "")
 		revoked <- err
 	})
+	testkit.Eventually(t, "the revocation waits for its turn", func() bool { return f.inUse("changes") == 6 })
 	close(store.gate)
 	running.Wait()
 	f.must(<-revoked)
@@ -296,7 +297,7 @@ func TestShares_events(t *testing.T) {
 		bulk[i] = reported(tenant.ID)
 	}
 	report := func(by registry.Caller) error {
-		done, err := f.s.BeginAppend(by, 10<<10)
+		done, err := f.s.BeginAppend(by, 10<<10, 10<<10)
 		if err != nil {
 			return err
 		}
@@ -335,6 +336,40 @@ func TestShares_auditRows(t *testing.T) {
 	f.must(ask(admin("b", mine), mine))
 	f.full(ask(admin("c", mine), mine), "audit_rows", share.Tenant)
 	f.must(ask(admin("x", theirs), theirs))
+}
+
+// A page that its caller does not wait for is charged as one that examined all it may.
+func TestShares_auditRowsOfWhoLeaves(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, caps(func(c *registry.ShareCaps) { c.AuditRows = share.Caps{Caller: 100} }))
+	q := registry.AuditQuery{PageRequest: registry.PageRequest{Limit: 1}}
+	ctx, leave := context.WithCancel(f.ctx)
+	leave()
+	if _, err := f.s.Audit(ctx, f.by, q); !errors.Is(err, context.Canceled) {
+		t.Fatalf("who leaves is answered %v", err)
+	}
+	_, err := f.s.Audit(f.ctx, f.by, q)
+	f.full(err, "audit_rows", share.Caller)
+}
+
+// A body whose length was not announced is charged what it had when that is known. The control is a long one.
+func TestShares_eventsOfUnannouncedBodies(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, caps(func(c *registry.ShareCaps) { c.Events = share.Caps{Caller: 5000} }))
+	send := func(length int64) error {
+		done, err := f.s.BeginAppend(f.by, 2<<20, 0)
+		if err != nil {
+			return err
+		}
+		defer done()
+		f.s.AppendLength(f.by, 0, length)
+		return nil
+	}
+	for range 10 {
+		f.must(send(1 << 10))
+	}
+	f.must(send(2 << 20))
+	f.full(send(1<<10), "events", share.Caller)
 }
 
 // One caller's long polls are capped, and a refused one says so instead of being answered at once.
@@ -401,18 +436,18 @@ func TestShares_appends(t *testing.T) {
 	f := newFixture(t, caps(func(c *registry.ShareCaps) {
 		c.Appends, c.AppendBytes = share.Caps{Caller: 3}, share.Caps{Total: 1000}
 	}))
-	done, err := f.s.BeginAppend(f.by, 900)
+	done, err := f.s.BeginAppend(f.by, 900, 900)
 	f.must(err)
-	_, err = f.s.BeginAppend(f.by, 200)
+	_, err = f.s.BeginAppend(f.by, 200, 200)
 	f.full(err, "append_bytes", share.All)
 	for range 2 {
-		_, err = f.s.BeginAppend(f.by, 10)
+		_, err = f.s.BeginAppend(f.by, 10, 10)
 		f.must(err)
 	}
-	_, err = f.s.BeginAppend(f.by, 10)
+	_, err = f.s.BeginAppend(f.by, 10, 10)
 	f.full(err, "appends", share.Caller)
 	done()
-	_, err = f.s.BeginAppend(f.by, 800)
+	_, err = f.s.BeginAppend(f.by, 800, 800)
 	f.must(err)
 }
 

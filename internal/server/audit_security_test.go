@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/breakpilot/tenant-registry/internal/auth"
 	"github.com/breakpilot/tenant-registry/internal/registry"
@@ -120,6 +121,30 @@ func TestAuditSecurity_headIsNoExport(t *testing.T) {
 		if got := stop(); len(got) != 2 || got[0].Action != "audit.read" || got[0].Target.ID != mine ||
 			got[1].Action != "audit.read" {
 			t.Errorf("the security events are %v", got)
+		}
+	})
+}
+
+// undecided is an issuer whose keys are not known.
+type undecided struct{}
+
+// Authenticate implements auth.Authenticator.
+func (undecided) Authenticate(*http.Request) (auth.Principal, error) {
+	return auth.Principal{}, &auth.KeysUnavailable{RetryAfter: 7 * time.Second}
+}
+
+// TestAuditSecurity_undecidedTokensLeaveATrace asserts that a token which cannot be judged now, as a forgery of an
+// unknown key cannot, is 503 and in the log of security events.
+func TestAuditSecurity_undecidedTokensLeaveATrace(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		security := registry.NewSecurityLog(func(err error) { t.Errorf("a security event is lost: %v", err) })
+		server := startServer(t, api.store, registry.Options{Now: api.clock.now, Security: security}, Config{
+			Auth: undecided{}, Security: security,
+		})
+		server.send(fetch("/v1/catalog").bearer("x")).want(http.StatusServiceUnavailable).wantHeader("Retry-After", "7")
+		security.Close(t.Context())
+		if e := api.newest(); e.Action != "token.refuse" || (*e.Fields)["kind"] != "undecided" {
+			t.Errorf("the newest event is %s %v", e.Action, e.Fields)
 		}
 	})
 }

@@ -76,8 +76,9 @@ func (s *Server) receive(rt *route, maxQuery, limit int, r *http.Request) (in re
 		return in, err
 	}
 	size := web.BodySize(r, limit)
+	announced := min(max(r.ContentLength, 0), size)
 	if rt.Appends {
-		if in.done, err = s.registry.BeginAppend(in.by, size); err != nil {
+		if in.done, err = s.registry.BeginAppend(in.by, size, announced); err != nil {
 			return in, err
 		}
 	}
@@ -86,7 +87,7 @@ func (s *Server) receive(rt *route, maxQuery, limit int, r *http.Request) (in re
 		return in, err
 	}
 	if rt.Appends {
-		s.registry.AppendLength(in.by, size, int64(len(in.body)))
+		s.registry.AppendLength(in.by, announced, int64(len(in.body)))
 	}
 	return in, nil
 }
