@@ -259,7 +259,7 @@ func newRivals(t *testing.T, caps registry.ShareCaps) *rivals {
 	}
 	who := &principals{known: map[string]auth.Principal{}}
 	slow := faultstore.New(api.store, func(call string) error { // as a database is
-		if call == "ListAuditEvents" {
+		if call == "ListAuditEvents" || call == "Tx.InsertAuditEvents" {
 			<-time.After(2 * time.Millisecond)
 		}
 		return nil
@@ -274,14 +274,14 @@ func newRivals(t *testing.T, caps registry.ShareCaps) *rivals {
 	return r
 }
 
-// attack lets many greedy requests run, with caps until the first is refused, and then an innocent caller make its own
-// one after the other, all of which must be served. It returns what was taken of the share at most, and how often the
-// share refused.
-func (r *rivals) attack(h hostile, capped bool) (peak, refused int64) {
+// attack lets many greedy requests run, with caps until the first is refused, without until they hold more than the
+// caps would allow, and then an innocent caller make its own one after the other, all of which must be served. It
+// returns what was taken of the share at most, and how often the share refused.
+func (r *rivals) attack(h hostile, capped bool) (most, refused int64) {
 	s := r.server.shareOf(h.share)
 	ctx, stop := context.WithCancel(r.server.t.Context())
 	var running sync.WaitGroup
-	var number atomic.Int64
+	var number, peak atomic.Int64
 	for range 24 {
 		running.Go(func() {
 			for ctx.Err() == nil {
@@ -291,12 +291,15 @@ func (r *rivals) attack(h hostile, capped bool) (peak, refused int64) {
 	}
 	running.Go(func() {
 		for ctx.Err() == nil {
-			peak = max(peak, s.InUse())
+			peak.Store(max(peak.Load(), s.InUse()))
 			runtime.Gosched()
 		}
 	})
 	testkit.Eventually(r.server.t, "the greedy requests run, and are too many", func() bool {
-		return number.Load() > 24 && (!capped || s.Refused() > 0)
+		if capped {
+			return number.Load() > 24 && s.Refused() > 0
+		}
+		return number.Load() > 24 && (h.rate || peak.Load() > h.held)
 	})
 	for i := range 8 {
 		if got := h.innocent(r, i); got.status >= http.StatusBadRequest {
@@ -305,7 +308,7 @@ func (r *rivals) attack(h hostile, capped bool) (peak, refused int64) {
 	}
 	stop()
 	running.Wait()
-	return peak, s.Refused()
+	return peak.Load(), s.Refused()
 }
 
 // report is a number of events about a tenant.
