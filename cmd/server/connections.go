@@ -24,14 +24,14 @@ type connections struct {
 	element map[net.Conn]*list.Element
 }
 
-// serveAtMost serves HTTP on a listener with so many connections at most.
-func serveAtMost(most int, web *http.Server, listener net.Listener) error {
+// limitConnections makes a listener of which a server, that is not serving yet, holds so many connections at most.
+func limitConnections(most int, web *http.Server, listener net.Listener) *connections {
 	l := &connections{
 		Listener: listener, places: make(chan struct{}, most), closed: make(chan struct{}),
 		waiting: list.New(), element: map[net.Conn]*list.Element{},
 	}
 	web.ConnState = l.changed
-	return web.Serve(l)
+	return l
 }
 
 // Accept implements net.Listener.

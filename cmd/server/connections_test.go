@@ -10,10 +10,14 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/breakpilot/tenant-registry/internal/testkit"
 )
 
 // capped serves a handler with so many connections at most.
-func capped(t *testing.T, most int, handler http.Handler) (address string, web *http.Server) {
+func capped(
+	t *testing.T, most int, handler http.Handler,
+) (address string, web *http.Server, server *connections) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -21,7 +25,8 @@ func capped(t *testing.T, most int, handler http.Handler) (address string, web *
 	}
 	web = httpServer(handler, usualLimits, slog.New(slog.DiscardHandler))
 	ended := make(chan error, 1)
-	go func() { ended <- serveAtMost(most, web, listener) }()
+	server = limitConnections(most, web, listener)
+	go func() { ended <- web.Serve(server) }()
 	t.Cleanup(func() {
 		_ = web.Close()
 		select {
@@ -33,7 +38,7 @@ func capped(t *testing.T, most int, handler http.Handler) (address string, web *
 			t.Error("serving does not end")
 		}
 	})
-	return listener.Addr().String(), web
+	return listener.Addr().String(), web, server
 }
 
 const askHealth = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -63,14 +68,19 @@ func TestConnections_idleMakeRoom(t *testing.T) {
 	for name, text := range map[string]string{"idle": askHealth, "half a header": halfHeader, "nothing": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address, _ := capped(t, 3, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			address, _, server, _ := capped(t, 3, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 			var held []net.Conn
-			for range 3 {
+			for i := range 3 {
 				conn := dial(t, address, text)
 				if text == askHealth {
 					readAnswer(t, conn)
 				}
 				held = append(held, conn)
+				testkit.Eventually(t, "the connection waits for a request", func() bool {
+					server.mu.Lock()
+					defer server.mu.Unlock()
+					return server.waiting.Len() == i+1
+				})
 			}
 			for i := range 3 {
 				readAnswer(t, dial(t, address, askHealth+askHealth))
@@ -90,7 +100,7 @@ func TestConnections_idleMakeRoom(t *testing.T) {
 func TestConnections_runningRequestsStay(t *testing.T) {
 	t.Parallel()
 	running, end := make(chan struct{}), make(chan struct{})
-	address, web := capped(t, 2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	address, web, _ := capped(t, 2, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		running <- struct{}{}
 		<-end
 		_, _ = io.WriteString(w, r.URL.Path)

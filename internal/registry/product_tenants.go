@@ -32,6 +32,9 @@ func (p productTenants) tenantsOf(
 	ctx context.Context, from EntitlementReader, product string, events []audit.Event,
 ) (map[uuid.UUID]bool, error) {
 	known, unknown := map[uuid.UUID]bool{}, []uuid.UUID{}
+	if product == "" { // the caller is bound to none
+		return known, nil
+	}
 	for _, e := range events {
 		if _, is := p.pairs.GetIfPresent(productTenant{product, e.GroupID}); is {
 			known[e.GroupID] = true

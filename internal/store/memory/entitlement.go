@@ -30,7 +30,7 @@ func (r reader) ListTenantsOfProduct(
 	return read(ctx, r, func(own bool) ([]uuid.UUID, error) {
 		found := []uuid.UUID{}
 		for _, id := range tenants {
-			if t := r.db.tenants[id]; t != nil && t.has(product, own) && !slices.Contains(found, id) {
+			if t := r.db.tenants[id]; t != nil && product != "" && t.has(product, own) && !slices.Contains(found, id) {
 				found = append(found, id)
 			}
 		}
