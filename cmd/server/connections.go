@@ -24,6 +24,13 @@ type connections struct {
 	element map[net.Conn]*list.Element
 }
 
+// serveAtMost begins to serve HTTP on a listener with so many connections at most. Its result is why that ended.
+func serveAtMost(most int, web *http.Server, listener net.Listener) <-chan error {
+	limited, ended := limitConnections(most, web, listener), make(chan error, 1)
+	go func() { ended <- web.Serve(limited) }()
+	return ended
+}
+
 // limitConnections makes a listener of which a server, that is not serving yet, holds so many connections at most.
 func limitConnections(most int, web *http.Server, listener net.Listener) *connections {
 	l := &connections{

@@ -172,8 +172,8 @@ func (p *program) ask(t *testing.T, status int, path, token string) reply {
 	return r
 }
 
-// becomesReady waits until /readyz answers 200: on a busy machine one answer of the database may be late.
-func (p *program) becomesReady(t *testing.T, token string) {
+// answersReady waits until /readyz answers 200: on a busy machine one answer of the database may be late.
+func (p *program) answersReady(t *testing.T, token string) {
 	t.Helper()
 	eventually(t, patience, func() error {
 		r, err := p.try(http.MethodGet, "/readyz", "", with(token))
@@ -190,7 +190,7 @@ func TestProd_withoutIssuer(t *testing.T) {
 	t.Parallel()
 	p := launchProd(t, "DATABASE_URL="+postgrestest.New(t), "KEYCLOAK_ISSUER=https://127.0.0.1:1/realms/x")
 	p.ask(t, http.StatusOK, "/healthz", "")
-	p.becomesReady(t, "")
+	p.answersReady(t, "")
 	i := authtest.NewInMemory()
 	token := i.Sign(i.Claims(auth.RoleOperator))
 	if r := p.ask(t, http.StatusServiceUnavailable, "/v1/catalog", token); r.header.Get("Retry-After") == "" ||
@@ -202,7 +202,7 @@ func TestProd_withoutIssuer(t *testing.T) {
 			t.Errorf("a bad credential is answered %v %s", r.header, r.text)
 		}
 	}
-	p.becomesReady(t, token)
+	p.answersReady(t, token)
 	eventually(t, patience, func() error {
 		if said := p.stderr.String(); !strings.Contains(said, "key set could not be loaded") {
 			return fmt.Errorf("the log does not say that the issuer is not there: %s", said)

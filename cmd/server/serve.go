@@ -79,9 +79,7 @@ func serve(ctx context.Context, environ []string, stdout, stderr io.Writer) erro
 	}
 	defer stopAdmin()
 	web := httpServer(api, usualLimits, log)
-	limited := limitConnections(cfg.MaxConnections, web, listener)
-	ended := make(chan error, 1)
-	go func() { ended <- web.Serve(limited) }()
+	ended := serveAtMost(cfg.MaxConnections, web, listener)
 	banner{api: baseURL(listener), admin: admin, sample: c.sample}.show(cfg, stdout, log)
 	select {
 	case err := <-ended:
