@@ -68,7 +68,7 @@ func TestConnections_idleMakeRoom(t *testing.T) {
 	for name, text := range map[string]string{"idle": askHealth, "half a header": halfHeader, "nothing": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address, _, server, _ := capped(t, 3, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			address, _, server := capped(t, 3, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 			var held []net.Conn
 			for i := range 3 {
 				conn := dial(t, address, text)
