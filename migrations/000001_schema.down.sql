@@ -1,3 +1,5 @@
+DROP FUNCTION audit_log_erase(uuid, uuid, bigint[], text[], text[]);
+DROP FUNCTION audit_log_erased(text, uuid, bigint);
 DROP TABLE audit_log;
 DROP FUNCTION audit_log_places();
 DROP FUNCTION audit_log_append_only();
@@ -8,6 +10,7 @@ DROP TABLE products;
 DROP TABLE tenants;
 DROP FUNCTION notify_cache_flush();
 DROP FUNCTION is_time(timestamptz);
+DROP FUNCTION is_erasure(jsonb);
 DROP FUNCTION is_config(jsonb);
 DROP FUNCTION are_texts(jsonb);
 DROP FUNCTION are_limits(jsonb);

@@ -1,4 +1,4 @@
--- Schema M4.1: six tables, four enums, a log that takes the next event only and keeps it.
+-- Schema M4.1: six tables, four enums, a log that takes the next event only and keeps it, but for what is erased.
 --
 -- Ids and times come from the application, never from a default here, so that both stores hold the same values.
 -- Text that is compared or sorted is COLLATE "C", so that the order does not depend on the server's locale.
@@ -24,6 +24,11 @@ CREATE FUNCTION are_texts(j jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALL
     jsonb_typeof(j) = 'object' AND NOT jsonb_path_exists(j, 'strict $.* ? (@.type() != "string")');
 CREATE FUNCTION is_config(j jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
     jsonb_typeof(j) = 'object' AND NOT jsonb_path_exists(j, '$.**{33 to last}');
+-- How many events and parts, the seq of the first event, and a SHA-256 in hexadecimal digits.
+CREATE FUNCTION is_erasure(j jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
+    jsonb_typeof(j) = 'object' AND coalesce((j ->> 'set') ~ '^[0-9a-f]{64}$', false)
+    AND (SELECT bool_and(coalesce(jsonb_typeof(j -> n) = 'number' AND j ->> n ~ '^[1-9][0-9]{0,15}$', false))
+        FROM unnest(ARRAY['events', 'first', 'parts']) AS n);
 -- The years of RFC 3339, and no infinity.
 CREATE FUNCTION is_time(t timestamptz) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
     t >= timestamptz '0001-01-01 00:00:00+00' AND t < timestamptz '10000-01-01 00:00:00+00';
@@ -207,6 +212,8 @@ CREATE TABLE audit_log (
     actor_href      text,
     actor_type      text,
     actor_fields    jsonb,
+    on_behalf_of_id   text,
+    on_behalf_of_name text,
     target_id       text COLLATE "C",
     target_name     text,
     target_href     text,
@@ -226,22 +233,55 @@ CREATE TABLE audit_log (
     correlation_id  text COLLATE "C",
     emitter_id      text,
     emitter_name    text,
-    hash            bytea NOT NULL,
+    hash            bytea,
+    -- What an erasure took from the chain; of its event only.
+    erase           jsonb,
+    -- The salts of the parts that the event has. The digest of a part is computed from its salt and columns.
+    actor_salt        bytea,
+    emitter_salt      bytea,
+    fields_salt       bytea,
+    group_salt        bytea,
+    hash_salt         bytea,
+    metadata_salt     bytea,
+    on_behalf_of_salt bytea,
+    source_salt       bytea,
+    target_salt       bytea,
+    text_salt         bytea,
+    -- By part: the id of the event of the erasure that takes it, and, where value and salt were deleted, the digest in
+    -- hexadecimal digits. A mark has no effect before that event is in the chain.
+    marks           jsonb,
+    digests         jsonb,
     prev_chain_hash bytea NOT NULL,
     chain_hash      bytea NOT NULL,
-    -- Of the request that the event belongs to, if it came with an idempotency key: SHA-256 of caller and key, and of
-    -- the command.
-    idempotency_key        bytea,
-    idempotency_fingerprint      bytea,
-    idempotency_ordinal    integer,
+    -- Of the request that the event belongs to, if it came with an idempotency key: SHA-256 of caller and key; a salt
+    -- and the SHA-256 of it and the command, until an event of the request is erased.
+    idempotency_key         bytea,
+    idempotency_fingerprint bytea,
+    idempotency_ordinal     integer,
     CONSTRAINT audit_log_id_key UNIQUE (id),
     CONSTRAINT audit_log_group_id_seq_key UNIQUE (group_id, seq),
     CONSTRAINT audit_log_hashes_check CHECK (
         octet_length(hash) = 32 AND octet_length(prev_chain_hash) = 32 AND octet_length(chain_hash) = 32
-        AND octet_length(idempotency_key) = 32 AND octet_length(idempotency_fingerprint) = 32),
+        AND octet_length(idempotency_key) = 32 AND octet_length(idempotency_fingerprint) = 48),
     CONSTRAINT audit_log_idempotency_check CHECK (
-        num_nulls(idempotency_key, idempotency_fingerprint, idempotency_ordinal) IN (0, 3)
+        num_nulls(idempotency_key, idempotency_ordinal) IN (0, 2)
+        AND (idempotency_fingerprint IS NULL OR idempotency_key IS NOT NULL)
     ),
+    -- A part is there with its salt, and neither without the other.
+    CONSTRAINT audit_log_salts_check CHECK (
+        (actor_salt IS NULL) = (actor_id IS NULL) AND (emitter_salt IS NULL) = (emitter_id IS NULL)
+        AND (fields_salt IS NULL) = (fields IS NULL) AND (group_salt IS NULL) = (group_name IS NULL)
+        AND (hash_salt IS NULL) = (hash IS NULL) AND (metadata_salt IS NULL) = (metadata IS NULL)
+        AND (on_behalf_of_salt IS NULL) = (on_behalf_of_id IS NULL) AND (source_salt IS NULL) = (source_ip IS NULL)
+        AND (target_salt IS NULL) = (target_id IS NULL)
+        AND (text_salt IS NULL) = (num_nonnulls(description, external_id, correlation_id, component, version) = 0)),
+    CONSTRAINT audit_log_salt_lengths_check CHECK (
+        octet_length(actor_salt) = 16 AND octet_length(emitter_salt) = 16 AND octet_length(fields_salt) = 16
+        AND octet_length(group_salt) = 16 AND octet_length(hash_salt) = 16 AND octet_length(metadata_salt) = 16
+        AND octet_length(on_behalf_of_salt) = 16 AND octet_length(source_salt) = 16
+        AND octet_length(target_salt) = 16 AND octet_length(text_salt) = 16),
+    CONSTRAINT audit_log_erase_check CHECK (erase IS NULL OR action = 'audit.erase' AND is_erasure(erase)),
+    CONSTRAINT audit_log_marks_check CHECK (are_texts(marks) AND are_texts(digests)),
     CONSTRAINT audit_log_numbers_check CHECK (pos >= 1 AND seq >= 1),
     CONSTRAINT audit_log_fields_check CHECK (
         are_texts(actor_fields) AND are_texts(target_fields) AND are_texts(fields) AND are_texts(metadata)),
@@ -250,25 +290,91 @@ CREATE TABLE audit_log (
 CREATE UNIQUE INDEX audit_log_idempotency_key ON audit_log (idempotency_key, idempotency_ordinal)
     WHERE idempotency_key IS NOT NULL;
 CREATE INDEX audit_log_tenant ON audit_log (tenant_id) WHERE tenant_id IS NOT NULL;
--- One index per filter and order: a tenant's page by seq, the whole log's by pos.
+-- One index for each filter of a tenant's page, which is in the order of seq. Of the whole log's, which is in the order
+-- of pos, only those for what operators look up: other filters examine the log along pos.
 CREATE INDEX audit_log_group_action ON audit_log (group_id, action, seq);
 CREATE INDEX audit_log_group_area ON audit_log (group_id, area, seq);
 CREATE INDEX audit_log_group_actor ON audit_log (group_id, actor_id, seq);
 CREATE INDEX audit_log_group_target ON audit_log (group_id, target_id, seq);
 CREATE INDEX audit_log_group_failure ON audit_log (group_id, seq) WHERE is_failure;
 CREATE INDEX audit_log_group_correlation ON audit_log (group_id, correlation_id, seq);
-CREATE INDEX audit_log_action ON audit_log (action, pos);
-CREATE INDEX audit_log_area ON audit_log (area, pos);
-CREATE INDEX audit_log_actor ON audit_log (actor_id, pos);
 CREATE INDEX audit_log_target ON audit_log (target_id, pos);
-CREATE INDEX audit_log_failure ON audit_log (pos) WHERE is_failure;
 CREATE INDEX audit_log_correlation ON audit_log (correlation_id, pos);
 
--- No role, the owner included, changes what was written. The one thing let through is the foreign key becoming NULL.
-CREATE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Whether a mark has effect: the event that it names is an erasure, later in the same chain. (In SQL it would be
+-- planned at each call. OFFSET has the event looked up by its id, and not by group_id and seq, among all later ones.)
+CREATE FUNCTION audit_log_erased(mark text, of_group uuid, of_seq bigint) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    IF TG_OP = 'UPDATE' AND OLD.tenant_id IS NOT NULL AND NEW.tenant_id IS NULL THEN
-        OLD.tenant_id := NULL;
+    RETURN mark IS NOT NULL AND EXISTS (
+        SELECT FROM (SELECT * FROM audit_log WHERE id = mark::uuid OFFSET 0) AS e
+        WHERE e.group_id = of_group AND e.seq > of_seq AND e.erase IS NOT NULL);
+END
+$$;
+
+-- No role, the owner included, changes what was written. What is let through: the foreign key becomes NULL; a part is
+-- marked for an erasure whose event is not written yet, also one that was marked for another such; value and salt of a
+-- part become NULL and its digest is stored, if its mark has effect; and so does the fingerprint of a request of which
+-- an event is erased.
+CREATE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    marked jsonb;
+    deleted jsonb;
+    salts jsonb;
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW IS DISTINCT FROM OLD THEN
+        IF NEW.tenant_id IS NULL THEN
+            OLD.tenant_id := NULL;
+        END IF;
+        IF NEW.marks IS DISTINCT FROM OLD.marks THEN
+            salts := to_jsonb(OLD);
+            SELECT jsonb_object_agg(n.key, n.mark) INTO marked
+            FROM (
+                SELECT n.mark, array_agg(n.key) AS keys FROM jsonb_each_text(NEW.marks) AS n (key, mark)
+                WHERE n.mark IS DISTINCT FROM OLD.marks ->> n.key AND salts ->> (n.key || '_salt') IS NOT NULL
+                    AND NOT audit_log_erased(OLD.marks ->> n.key, OLD.group_id, OLD.seq)
+                GROUP BY n.mark
+            ) AS m CROSS JOIN LATERAL (SELECT m.mark, k.key FROM unnest(m.keys) AS k (key)) AS n
+            WHERE NOT EXISTS (SELECT FROM audit_log e WHERE e.id = m.mark::uuid);
+            OLD.marks := nullif(coalesce(OLD.marks, '{}') || coalesce(marked, '{}'), '{}');
+        END IF;
+        IF NEW.digests IS DISTINCT FROM OLD.digests THEN
+            SELECT jsonb_object_agg(d.key, d.value) INTO deleted
+            FROM (
+                SELECT mark, audit_log_erased(mark, OLD.group_id, OLD.seq) AS effective
+                FROM (SELECT DISTINCT m.value AS mark FROM jsonb_each_text(OLD.marks) AS m) AS m
+            ) AS m JOIN jsonb_each_text(NEW.digests) AS d ON OLD.marks ->> d.key = m.mark
+            WHERE m.effective AND d.value ~ '^[0-9a-f]{64}$' AND NOT coalesce(OLD.digests ? d.key, false);
+            IF deleted ? 'actor' THEN
+                OLD.actor_id := NULL; OLD.actor_name := NULL; OLD.actor_href := NULL; OLD.actor_type := NULL;
+                OLD.actor_fields := NULL; OLD.actor_salt := NULL;
+            END IF;
+            IF deleted ? 'emitter' THEN
+                OLD.emitter_id := NULL; OLD.emitter_name := NULL; OLD.emitter_salt := NULL;
+            END IF;
+            IF deleted ? 'fields' THEN OLD.fields := NULL; OLD.fields_salt := NULL; END IF;
+            IF deleted ? 'group' THEN OLD.group_name := NULL; OLD.group_salt := NULL; END IF;
+            IF deleted ? 'hash' THEN OLD.hash := NULL; OLD.hash_salt := NULL; END IF;
+            IF deleted ? 'metadata' THEN OLD.metadata := NULL; OLD.metadata_salt := NULL; END IF;
+            IF deleted ? 'on_behalf_of' THEN
+                OLD.on_behalf_of_id := NULL; OLD.on_behalf_of_name := NULL; OLD.on_behalf_of_salt := NULL;
+            END IF;
+            IF deleted ? 'source' THEN OLD.source_ip := NULL; OLD.source_salt := NULL; END IF;
+            IF deleted ? 'target' THEN
+                OLD.target_id := NULL; OLD.target_name := NULL; OLD.target_href := NULL; OLD.target_type := NULL;
+                OLD.target_fields := NULL; OLD.target_salt := NULL;
+            END IF;
+            IF deleted ? 'text' THEN
+                OLD.description := NULL; OLD.external_id := NULL; OLD.correlation_id := NULL; OLD.component := NULL;
+                OLD.version := NULL; OLD.text_salt := NULL;
+            END IF;
+            OLD.digests := nullif(coalesce(OLD.digests, '{}') || coalesce(deleted, '{}'), '{}');
+        END IF;
+        IF NEW.idempotency_fingerprint IS NULL AND OLD.idempotency_fingerprint IS NOT NULL AND EXISTS (
+            SELECT FROM audit_log e, jsonb_each_text(e.marks) AS m
+            WHERE e.idempotency_key = OLD.idempotency_key AND audit_log_erased(m.value, e.group_id, e.seq)
+        ) THEN
+            OLD.idempotency_fingerprint := NULL;
+        END IF;
         IF NEW IS NOT DISTINCT FROM OLD THEN
             RETURN NEW;
         END IF;
@@ -276,6 +382,77 @@ BEGIN
     RAISE EXCEPTION 'audit_log is append-only: % refused', TG_OP USING ERRCODE = 'insufficient_privilege';
 END
 $$;
+
+-- What an erasure does, and all that the role of the server may do to events that are written. Without digests it marks
+-- parts of one chain's events for the erasure whose event will have the id; with them it deletes parts whose marks have
+-- effect, and the fingerprints of the requests that their events belong to. It deletes no event. Each event is looked
+-- up by its place, whatever the statistics say.
+CREATE FUNCTION audit_log_erase(
+    chain uuid, erasure uuid, at bigint[], parts text[], part_digests text[]
+) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+DECLARE
+    keys bytea[];
+BEGIN
+    IF part_digests IS NULL THEN
+        UPDATE audit_log AS a SET marks = coalesce(a.marks, '{}') || m.marks
+        FROM (SELECT g.seq, jsonb_object_agg(g.part, erasure) AS marks FROM unnest(at, parts) AS g (seq, part)
+            GROUP BY g.seq) AS m
+        WHERE a.group_id = chain AND a.seq = m.seq AND NOT coalesce(a.marks @> m.marks, false);
+        RETURN;
+    END IF;
+    WITH given AS (
+        SELECT g.seq, jsonb_object_agg(g.part, g.digest) AS digests
+        FROM unnest(at, parts, part_digests) AS g (seq, part, digest) GROUP BY g.seq
+    ), erased AS (
+        UPDATE audit_log AS a SET digests = g.digests || coalesce(a.digests, '{}'),
+            actor_id = CASE WHEN NOT g.digests ? 'actor' THEN a.actor_id END,
+            actor_name = CASE WHEN NOT g.digests ? 'actor' THEN a.actor_name END,
+            actor_href = CASE WHEN NOT g.digests ? 'actor' THEN a.actor_href END,
+            actor_type = CASE WHEN NOT g.digests ? 'actor' THEN a.actor_type END,
+            actor_fields = CASE WHEN NOT g.digests ? 'actor' THEN a.actor_fields END,
+            actor_salt = CASE WHEN NOT g.digests ? 'actor' THEN a.actor_salt END,
+            emitter_id = CASE WHEN NOT g.digests ? 'emitter' THEN a.emitter_id END,
+            emitter_name = CASE WHEN NOT g.digests ? 'emitter' THEN a.emitter_name END,
+            emitter_salt = CASE WHEN NOT g.digests ? 'emitter' THEN a.emitter_salt END,
+            fields = CASE WHEN NOT g.digests ? 'fields' THEN a.fields END,
+            fields_salt = CASE WHEN NOT g.digests ? 'fields' THEN a.fields_salt END,
+            group_name = CASE WHEN NOT g.digests ? 'group' THEN a.group_name END,
+            group_salt = CASE WHEN NOT g.digests ? 'group' THEN a.group_salt END,
+            hash = CASE WHEN NOT g.digests ? 'hash' THEN a.hash END,
+            hash_salt = CASE WHEN NOT g.digests ? 'hash' THEN a.hash_salt END,
+            metadata = CASE WHEN NOT g.digests ? 'metadata' THEN a.metadata END,
+            metadata_salt = CASE WHEN NOT g.digests ? 'metadata' THEN a.metadata_salt END,
+            on_behalf_of_id = CASE WHEN NOT g.digests ? 'on_behalf_of' THEN a.on_behalf_of_id END,
+            on_behalf_of_name = CASE WHEN NOT g.digests ? 'on_behalf_of' THEN a.on_behalf_of_name END,
+            on_behalf_of_salt = CASE WHEN NOT g.digests ? 'on_behalf_of' THEN a.on_behalf_of_salt END,
+            source_ip = CASE WHEN NOT g.digests ? 'source' THEN a.source_ip END,
+            source_salt = CASE WHEN NOT g.digests ? 'source' THEN a.source_salt END,
+            target_id = CASE WHEN NOT g.digests ? 'target' THEN a.target_id END,
+            target_name = CASE WHEN NOT g.digests ? 'target' THEN a.target_name END,
+            target_href = CASE WHEN NOT g.digests ? 'target' THEN a.target_href END,
+            target_type = CASE WHEN NOT g.digests ? 'target' THEN a.target_type END,
+            target_fields = CASE WHEN NOT g.digests ? 'target' THEN a.target_fields END,
+            target_salt = CASE WHEN NOT g.digests ? 'target' THEN a.target_salt END,
+            description = CASE WHEN NOT g.digests ? 'text' THEN a.description END,
+            external_id = CASE WHEN NOT g.digests ? 'text' THEN a.external_id END,
+            correlation_id = CASE WHEN NOT g.digests ? 'text' THEN a.correlation_id END,
+            component = CASE WHEN NOT g.digests ? 'text' THEN a.component END,
+            version = CASE WHEN NOT g.digests ? 'text' THEN a.version END,
+            text_salt = CASE WHEN NOT g.digests ? 'text' THEN a.text_salt END
+        FROM given AS g
+        WHERE a.group_id = chain AND a.seq = g.seq
+            AND g.digests || coalesce(a.digests, '{}') <> coalesce(a.digests, '{}')
+        RETURNING a.idempotency_key
+    )
+    SELECT array_agg(DISTINCT e.idempotency_key) INTO keys FROM erased AS e WHERE e.idempotency_key IS NOT NULL;
+    IF keys IS NOT NULL THEN
+        UPDATE audit_log SET idempotency_fingerprint = NULL
+        WHERE idempotency_key = ANY (keys) AND idempotency_fingerprint IS NOT NULL;
+    END IF;
+END
+$$;
+
 CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE ON audit_log
     FOR EACH ROW EXECUTE FUNCTION audit_log_append_only();
 CREATE TRIGGER audit_log_no_truncate BEFORE TRUNCATE ON audit_log
@@ -290,12 +467,13 @@ CREATE FUNCTION audit_log_places() RETURNS trigger LANGUAGE plpgsql
 BEGIN
     IF EXISTS (
         SELECT FROM (
-            SELECT pos, group_id, seq, prev_chain_hash, lag(pos) OVER log AS before_pos,
+            SELECT pos, group_id, seq, prev_chain_hash, marks, digests, lag(pos) OVER log AS before_pos,
                 lag(seq) OVER chain AS before_seq, lag(chain_hash) OVER chain AS before_hash
             FROM inserted WINDOW log AS (ORDER BY pos), chain AS (PARTITION BY group_id ORDER BY seq)
         ) AS e
         WHERE e.before_pos IS DISTINCT FROM e.pos - 1 AND e.pos - 1 IS DISTINCT FROM coalesce(
                 (SELECT p.pos FROM audit_log p WHERE p.pos < e.pos ORDER BY p.pos DESC LIMIT 1), 0)
+            OR e.marks IS NOT NULL OR e.digests IS NOT NULL
             OR e.prev_chain_hash IS DISTINCT FROM CASE e.seq - 1
                 WHEN 0 THEN decode(repeat('00', 32), 'hex')
                 WHEN e.before_seq THEN e.before_hash
@@ -312,15 +490,18 @@ $$;
 CREATE TRIGGER audit_log_places AFTER INSERT ON audit_log REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION audit_log_places();
 
--- A trigger function runs with the search_path of its caller, who could put another "=" before Postgres's own. So each
--- has its own path: Postgres's, then this schema, and temporary objects last.
+-- A function runs with the search_path of its caller, who could put another "=" before Postgres's own. So each has its
+-- own path: Postgres's, then this schema, and temporary objects last. And no one may erase but who is granted it.
 DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['notify_cache_flush', 'audit_log_append_only', 'audit_log_places'] LOOP
-        EXECUTE format('ALTER FUNCTION %1$I.%2$I() SET search_path = pg_catalog, %1$I, pg_temp',
-            current_schema(), name);
+    FOREACH name IN ARRAY ARRAY[
+        'notify_cache_flush()', 'audit_log_append_only()', 'audit_log_places()', 'audit_log_erased(text, uuid, bigint)',
+        'audit_log_erase(uuid, uuid, bigint[], text[], text[])'
+    ] LOOP
+        EXECUTE format('ALTER FUNCTION %1$I.%2$s SET search_path = pg_catalog, %1$I, pg_temp', current_schema(), name);
     END LOOP;
 END
 $$;
+REVOKE ALL ON FUNCTION audit_log_erase(uuid, uuid, bigint[], text[], text[]) FROM PUBLIC;

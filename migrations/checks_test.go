@@ -74,6 +74,16 @@ var unreadable = map[string]map[string]bool{
 		`{}`: true, `{"a": [1.5, null, {"b": true}]}`: true, nested(32): true, nested(33): false, nested(3000): false,
 		`[]`: false, `null`: false,
 	},
+	"is_erasure": {
+		`{"events": 1, "first": 9, "parts": 9007199254740991, "set": "` + digest + `"}`: true,
+		`{"events": 0, "first": 9, "parts": 3, "set": "` + digest + `"}`:                false,
+		`{"events": 1, "first": 9, "parts": 3, "set": "` + digest[1:] + `"}`:            false,
+		`{"events": 1.5, "first": 9, "parts": 3, "set": "` + digest + `"}`:              false,
+		`{"events": "1", "first": 9, "parts": 3, "set": "` + digest + `"}`:              false,
+		`{"events": 1, "parts": 3, "set": "` + digest + `"}`:                            false,
+		`{"events": 1, "first": 9, "parts": 3}`:                                         false,
+		`{}`:                                                                            false, `[]`: false,
+	},
 	"is_time": {
 		"0001-01-01T00:00:00Z": true, "9999-12-31T23:59:59.999999Z": true,
 		"infinity": false, "-infinity": false, "10000-01-01T00:00:00Z": false, "0001-12-31T23:59:59Z BC": false,
@@ -118,11 +128,13 @@ func TestChecks_everyColumn(t *testing.T) {
 			AND NOT EXISTS (
 				SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c'
 					AND pg_get_constraintdef(k.oid) ~
-						('(are_limits|are_texts|is_config|is_time)\(' || a.attname || '\)'))`
+						('(are_limits|are_texts|is_config|is_erasure|is_time)\(' || a.attname || '\)'))`
 	for _, column := range list(t, conn, columns) {
 		t.Errorf("%s may hold what the program cannot read", column)
 	}
 }
+
+const salt = `uuid_send(gen_random_uuid())`
 
 // TestChecks_rows: what the program could not read does not get into a row.
 func TestChecks_rows(t *testing.T) {
@@ -134,7 +146,7 @@ func TestChecks_rows(t *testing.T) {
 		insert = strings.Replace(insert, "(pos,", "("+column+", pos,", 1)
 		return strings.Replace(insert, "SELECT ", "SELECT "+value+", ", 1)
 	}
-	late := strings.Replace(event("source_ip", `'x'`), "now()", "timestamptz 'infinity'", 1)
+	late := strings.Replace(event("source_ip, source_salt", `'x', `+salt), "now()", "timestamptz 'infinity'", 1)
 	for statement, constraint := range map[string]string{
 		`UPDATE tenants SET metadata = '{"a": 1}'`:                  "tenants_metadata_check",
 		`UPDATE tenants SET frozen_at = 'infinity'`:                 "tenants_times_check",
@@ -148,11 +160,20 @@ func TestChecks_rows(t *testing.T) {
 		`UPDATE api_keys SET expires_at = 'infinity'`:               "api_keys_times_check",
 		`UPDATE api_keys SET scopes = '{a, NULL}'`:                  "api_keys_scopes_check",
 		`UPDATE api_keys SET scopes = '{{a}, {b}}'`:                 "api_keys_scopes_check",
-		event("fields", `'{"a": 1}'::jsonb`):                        "audit_log_fields_check",
-		event("metadata", `'null'::jsonb`):                          "audit_log_fields_check",
+		event("fields, fields_salt", `'{"a": 1}'::jsonb, `+salt):    "audit_log_fields_check",
+		event("metadata, metadata_salt", `'null'::jsonb, `+salt):    "audit_log_fields_check",
 		event("actor_fields", `'{"a": null}'::jsonb`):               "audit_log_fields_check",
 		event("target_fields", `'{"a": ["x"]}'::jsonb`):             "audit_log_fields_check",
-		late: "audit_log_times_check",
+		event("fields", `'{}'::jsonb`):                              "audit_log_salts_check",
+		event("actor_salt", salt):                                   "audit_log_salts_check",
+		event("version", `'1'`):                                     "audit_log_salts_check",
+		event("hash", `sha256('a')`):                                "audit_log_salts_check",
+		event("group_name, group_salt", `'Acme', sha256('a')`):      "audit_log_salt_lengths_check",
+		event("hash, hash_salt", `'x'::bytea, `+salt):               "audit_log_hashes_check",
+		event("erase", `'{}'::jsonb`):                               "audit_log_erase_check",
+		event("marks", `'{}'::jsonb`):                               "audit_log_places",
+		event("digests", `'{}'::jsonb`):                             "audit_log_places",
+		late:                                                        "audit_log_times_check",
 	} {
 		_, err := conn.Exec(t.Context(), statement)
 		var pgErr *pgconn.PgError
@@ -164,7 +185,7 @@ func TestChecks_rows(t *testing.T) {
 		`UPDATE tenants SET metadata = '{"a": "1"}', frozen_at = '9999-12-31Z'`,
 		`UPDATE entitlements SET limits = '{"seats": 10}', config = '` + nested(32) + `'`,
 		`UPDATE api_keys SET scopes = '{a, b}', expires_at = '0001-01-01Z'`,
-		event("fields", `'{"a": "1"}'::jsonb`),
+		event("fields, fields_salt", `'{"a": "1"}'::jsonb, `+salt),
 	} {
 		exec(t, conn, statement)
 	}

@@ -195,9 +195,9 @@ func seed(t *testing.T, conn *pgx.Conn) {
 			tenant.id, []byte(tenant.slug))
 		exec(t, conn, `
 			INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, action, area, crud, is_failure, is_anonymous,
-				fields, created, received, hash, prev_chain_hash, chain_hash)
-			VALUES ($2, $1, $1, 1, $1, 'tenant.create', 'tenant', 'c', false, true, '{"k": "v"}', now(), now(),
-				sha256('a'), decode(repeat('00', 32), 'hex'), sha256('c'))`, tenant.id, pos+1)
+				actor_id, actor_salt, fields, fields_salt, created, received, prev_chain_hash, chain_hash)
+			VALUES ($2, $1, $1, 1, $1, 'tenant.create', 'tenant', 'c', false, true, 'u1', uuid_send($1), '{"k": "v"}',
+				uuid_send($1), now(), now(), decode(repeat('00', 32), 'hex'), sha256('c'))`, tenant.id, pos+1)
 	}
 }
 

@@ -13,6 +13,8 @@ type Table struct {
 	Columns []Columns
 	// App and Auditor are the privileges that the role of the server and that of an auditor need, and no others.
 	App, Auditor []string
+	// AppFunctions are functions, with the types of their arguments, that the role of the server needs, and no other.
+	AppFunctions []string
 }
 
 // Columns are columns that the schema has since one version: "name type", separated by commas.
@@ -52,7 +54,7 @@ var Tables = []Table{
 			id uuid, tenant_id uuid, product_key text, status catalog_request_status, message text, requested_by text,
 			decided_by text, decided_at timestamp with time zone, decision_reason text,
 			created_at timestamp with time zone, updated_at timestamp with time zone`}},
-		App: []string{"SELECT", "INSERT"},
+		App: []string{"SELECT", "INSERT", "UPDATE"},
 	},
 	{
 		Name: "entitlements",
@@ -78,13 +80,18 @@ var Tables = []Table{
 		Columns: []Columns{{1, `
 			pos bigint, id uuid, group_id uuid, seq bigint, tenant_id uuid, group_name text, action text, area text,
 			crud audit_crud, actor_id text, actor_name text, actor_href text, actor_type text, actor_fields jsonb,
-			target_id text, target_name text, target_href text, target_type text, target_fields jsonb, source_ip text,
+			on_behalf_of_id text, on_behalf_of_name text, target_id text, target_name text, target_href text,
+			target_type text, target_fields jsonb, source_ip text,
 			description text, is_failure boolean, is_anonymous boolean, fields jsonb, component text, version text,
 			external_id text, metadata jsonb, created timestamp with time zone, received timestamp with time zone,
-			correlation_id text, emitter_id text, emitter_name text, hash bytea, prev_chain_hash bytea,
+			correlation_id text, emitter_id text, emitter_name text, hash bytea, erase jsonb, actor_salt bytea,
+			emitter_salt bytea, fields_salt bytea, group_salt bytea, hash_salt bytea, metadata_salt bytea,
+			on_behalf_of_salt bytea, source_salt bytea, target_salt bytea, text_salt bytea, marks jsonb,
+			digests jsonb, prev_chain_hash bytea,
 			chain_hash bytea, idempotency_key bytea, idempotency_fingerprint bytea, idempotency_ordinal integer`}},
-		App:     []string{"SELECT", "INSERT"},
-		Auditor: []string{"SELECT"},
+		App:          []string{"SELECT", "INSERT"},
+		Auditor:      []string{"SELECT"},
+		AppFunctions: []string{"audit_log_erase(uuid, uuid, bigint[], text[], text[])"},
 	},
 }
 

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
+	"strings"
+	"unicode"
 
-	"github.com/google/uuid"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/breakpilot/tenant-registry/internal/audit"
@@ -32,7 +32,7 @@ func auditCommand(args []string, stdin io.Reader, stdout, stderr io.Writer) int 
 	switch {
 	case len(args) >= 1 && args[0] == "verify":
 		if v, ok := readVerify(args[1:]); ok {
-			return fail(stderr, v.run(stdin, stdout))
+			return v.run(stdin, stdout, stderr)
 		}
 	case len(args) == 1 && args[0] == "keygen":
 		return fail(stderr, keygen("tenant-registry", stdout))
@@ -54,71 +54,96 @@ func keygen(name string, stdout io.Writer) error {
 }
 
 // verifyCommand is what `audit verify` was asked to do.
-type verifyCommand struct{ file, key, checkpoint string }
+type verifyCommand struct {
+	files           []string
+	key, checkpoint string
+	part            bool
+}
 
-// readVerify reads the arguments; flags may stand before and after the file.
+// readVerify reads the arguments; flags may stand before, between and after the files.
 func readVerify(args []string) (verifyCommand, bool) {
 	var v verifyCommand
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&v.key, "key", "", "")
 	flags.StringVar(&v.checkpoint, "checkpoint", "", "")
+	flags.BoolVar(&v.part, "part", false, "")
 	for len(args) > 0 {
 		if flags.Parse(args) != nil {
 			return v, false
 		}
 		if args = flags.Args(); len(args) > 0 {
-			if v.file != "" || args[0] == "" {
+			if args[0] == "" {
 				return v, false
 			}
-			v.file, args = args[0], args[1:]
+			v.files, args = append(v.files, args[0]), args[1:]
 		}
 	}
-	return v, v.file != "" && (v.checkpoint == "" || v.key != "")
+	return v, len(v.files) > 0 && (v.checkpoint == "" || v.key != "")
 }
 
-func (v verifyCommand) run(stdin io.Reader, stdout io.Writer) error {
-	var proof audit.Proof
-	var err error
+// run prints the verdict on each file on a line of its own, and returns the worst as the exit code: a fault is worse
+// than what cannot be read, and that is worse than what is unproven.
+func (v verifyCommand) run(stdin io.Reader, stdout, stderr io.Writer) int {
+	proof, err := v.proof()
+	if err != nil {
+		return fail(stderr, unusable{err})
+	}
+	worst := audit.OK
+	for _, name := range v.files {
+		verdict := verifyFile(name, stdin, proof)
+		if worst == audit.OK || verdict.Status != audit.OK && verdict.Status < worst {
+			worst = verdict.Status
+		}
+		text := verdict.Text
+		if len(v.files) > 1 {
+			text = name + ": " + text
+		}
+		if _, err := fmt.Fprintln(stdout, printable(text)); err != nil {
+			return fail(stderr, err)
+		}
+	}
+	return int(worst)
+}
+
+// proof is what the files are verified against.
+func (v verifyCommand) proof() (proof audit.Proof, err error) {
+	proof.Part = v.part
 	if v.key != "" {
 		if proof.Key, err = audit.NewVerifier(v.key); err != nil {
-			return unusable{fmt.Errorf("-key: %w", err)}
+			return proof, fmt.Errorf("-key: %w", err)
 		}
 	}
 	if v.checkpoint != "" {
 		if proof.Checkpoint, err = readNote(v.checkpoint); err != nil {
-			return err
+			return proof, fmt.Errorf("-checkpoint: %w", err)
 		}
 	}
-	in := stdin
-	if v.file != "-" {
-		file, err := os.Open(v.file)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		in = file
-	}
-	found, err := audit.VerifyExport(in, proof)
-	if err != nil {
-		return fmt.Errorf("the export is not good: %w", err)
-	}
-	group := "the platform"
-	if found.GroupID != uuid.Nil {
-		group = found.GroupID.String()
-	}
-	_, err = fmt.Fprintf(stdout, "ok: %d events of %s, seq %d to %d, %s, as of %s\n",
-		found.Count, group, found.First, found.Last, whereItEnds(found), found.Chain.At.Format(time.RFC3339Nano))
-	return err
+	return proof, nil
 }
 
-// whereItEnds says whether an export has all of its chain. All that is printed of the file are numbers, ids, hashes and
-// times, which VerifyExport has found to have their one form.
-func whereItEnds(found audit.VerifiedExport) string {
-	if head := found.Chain.Head.Seq; found.Last < head {
-		return fmt.Sprintf("ends before the head: %d of %d", found.Last, head)
+// verifyFile is the verdict on one file.
+func verifyFile(name string, stdin io.Reader, proof audit.Proof) audit.Verdict {
+	if name == "-" {
+		return audit.VerifyExport(stdin, proof)
 	}
-	return "head " + found.Head
+	file, err := os.Open(name)
+	if err != nil {
+		return audit.Verdict{Status: audit.Unreadable, Text: fmt.Sprintf("cannot be read: %v", err)}
+	}
+	defer file.Close()
+	return audit.VerifyExport(file, proof)
+}
+
+// printable is a text in which a question mark stands for what a terminal would not print: names of files, which may
+// come with the files, are in it.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // readNote reads a small file; one without anything in it would stand for no checkpoint at all.
@@ -131,7 +156,7 @@ func readNote(path string) (string, error) {
 	defer file.Close()
 	text, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err == nil && (len(text) == 0 || len(text) > most) {
-		err = errors.New("the checkpoint is not a signed note")
+		err = errors.New("the file is not a signed note")
 	}
 	return string(text), err
 }

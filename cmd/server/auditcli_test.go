@@ -3,11 +3,13 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,6 +57,17 @@ func saved(t *testing.T, text string) string {
 	return path
 }
 
+// verdict runs `audit verify`, which must end with this code, and returns what it printed: on standard output whatever
+// the code.
+func verdict(t *testing.T, code int, args ...string) string {
+	t.Helper()
+	got, said, other := runHere(t, nil, append([]string{"audit", "verify"}, args...)...)
+	if got != code || other != "" {
+		t.Errorf("%q: exit %d, want %d: %s%s", args, got, code, said, other)
+	}
+	return said
+}
+
 // TestAudit_verify asserts what the documents say of exports and checkpoints, from the key to the verdict.
 func TestAudit_verify(t *testing.T) {
 	t.Parallel()
@@ -66,49 +79,116 @@ func TestAudit_verify(t *testing.T) {
 	s.call(t, http.StatusCreated, "POST", "/v1/audit", event)
 	text := s.get(t, "/v1/audit/export?tenant_id="+acme).text
 	good, unsigned := saved(t, text), saved(t, launch(t).get(t, "/v1/audit/export").text)
-	ok := regexp.MustCompile(`^ok: \d+ events of ` + acme + `, seq 1 to \d+, head [0-9a-f]{64}, as of [0-9T:.-]+Z\n$`)
+	ok := regexp.MustCompile(`^ok, \d+ events, 0 parts erased\n$`)
 	for _, args := range [][]string{
-		{good}, {good, "-key", verifier}, {"-key", verifier, good},
-		{"-key=" + verifier, good, "-checkpoint", note},
+		{good}, {good, "-key", verifier}, {"--key", verifier, good}, {unsigned},
+		{"-key=" + verifier, good, "--checkpoint", note},
 	} {
-		if got := printed(t, 0, append([]string{"audit", "verify"}, args...)...); !ok.MatchString(got) {
+		if got := verdict(t, 0, args...); !ok.MatchString(got) {
 			t.Errorf("%q prints %q", args, got)
 		}
 	}
-	platform := regexp.MustCompile(
-		`^ok: \d+ events of the platform, seq 1 to \d+, head [0-9a-f]{64}, as of [0-9T:.-]+Z\n$`,
-	)
-	if got := printed(t, 0, "audit", "verify", unsigned); !platform.MatchString(got) {
-		t.Errorf("an export of the platform's own prints %q", got)
-	}
 	begin := saved(t, s.get(t, "/v1/audit/export?to_seq=1&tenant_id="+acme).text)
-	ends := regexp.MustCompile(
-		`^ok: 1 events of ` + acme + `, seq 1 to 1, ends before the head: 1 of \d+, as of \S+\n$`,
-	)
-	if got := printed(t, 0, "audit", "verify", begin, "-key", verifier); !ends.MatchString(got) {
-		t.Errorf("a part prints %q", got)
+	ends := regexp.MustCompile(`^(ok|unproven), 1 events, 0 parts erased; ends before the head: 1 of \d+\n$`)
+	for code, args := range map[int][]string{0: {"--part", begin, "-key", verifier}, 3: {begin}} {
+		if got := verdict(t, code, args...); !ends.MatchString(got) {
+			t.Errorf("a part prints %q", got)
+		}
 	}
-	escapes := strings.Replace(text, strings.Repeat("0", 64), `\u001b[2K\rok: 1000 events of `+acme, 1)
-	truncated := saved(t, strings.Join(strings.SplitAfter(text, "\n")[:3], ""))
-	platformFile := saved(t, s.get(t, "/v1/audit/export").text)
-	csv := saved(t, s.get(t, "/v1/audit/export?format=csv").text)
+	platform := saved(t, s.get(t, "/v1/audit/export").text)
 	changed := saved(t, strings.Replace(text, `"a.b"`, `"a.c"`, 1))
 	for says, args := range map[string][]string{
-		`line \d+ is changed: event seq \d+ `:                    {changed},
-		`truncated: there is no trailer after line 3`:            {truncated},
+		`line \d+ is changed`: {changed},
 		`line \d+ has a checkpoint that is not signed with this`: {good, "-key", other},
-		`the checkpoint is not signed with this key`:             {good, "-key", other, "-checkpoint", note},
-		`the checkpoint is of another chain`:                     {platformFile, "-key", verifier, "-checkpoint", note},
-		`the checkpoint is not a signed note`:                    {good, "-key", verifier, "-checkpoint", saved(t, "")},
+		`line 1 is of another chain than the checkpoint`:         {platform, "-key", verifier, "-checkpoint", note},
 		`line \d+ has no checkpoint`:                             {unsigned, "-key", verifier},
-		`the file is empty`:                                      {saved(t, "")},
-		`no such file`:                                           {filepath.Join(t.TempDir(), "nowhere")},
-		`line 1 is not a JSON object`:                            {csv},
-		`line 1 is changed: `:                                    {saved(t, escapes)},
 	} {
-		got := printed(t, 1, append([]string{"audit", "verify"}, args...)...)
-		if !regexp.MustCompile(`^tenant-registry: [^\n]*` + says + `[^\n]*\n$`).MatchString(got) {
+		got := verdict(t, 1, args...)
+		if !regexp.MustCompile(`^fault: ` + says + `[^\n]*\n$`).MatchString(got) {
 			t.Errorf("%q prints %q, want %s", args, got, says)
+		}
+	}
+	got := verdict(t, 2, good, "-key", other, "-checkpoint", note)
+	if got != "cannot be read: the checkpoint is not signed with this key\n" {
+		t.Errorf("another key's checkpoint prints %q", got)
+	}
+}
+
+// vectorFiles are some of the format's own cases, by name.
+func vectorFiles(t *testing.T, names ...string) (files []string) {
+	t.Helper()
+	text, err := os.ReadFile("../../internal/audit/testdata/vectors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all struct {
+		Lines []string
+		Cases []struct {
+			Name  string
+			Lines []int
+		}
+	}
+	if err := json.Unmarshal(text, &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		for _, c := range all.Cases {
+			if c.Name != name {
+				continue
+			}
+			file := ""
+			for _, line := range c.Lines {
+				file += all.Lines[line] + "\n"
+			}
+			files = append(files, saved(t, file))
+		}
+	}
+	if len(files) != len(names) {
+		t.Fatalf("%d of %q are there", len(files), names)
+	}
+	return files
+}
+
+// TestAudit_verdicts asserts the one line of each verdict, and its exit code.
+func TestAudit_verdicts(t *testing.T) {
+	t.Parallel()
+	files := vectorFiles(t, "two erasures", "value altered", "empty file", "part that ends before the head")
+	good, bad, empty, part := files[0], files[1], files[2], files[3]
+	nowhere := filepath.Join(t.TempDir(), "now\x1b[2Khere")
+	const (
+		goodSays  = "ok, 9 events, 12 parts erased\n"
+		badSays   = "fault: line 3 is changed: "
+		emptySays = "cannot be read: the file is empty\n"
+		partSays  = "unproven, 3 events, 0 parts erased; ends before the head: 3 of 6\n"
+	)
+	for _, c := range []struct {
+		code int
+		args []string
+		says []string // the beginning of each line
+	}{
+		{0, []string{good}, []string{goodSays}},
+		{1, []string{bad}, []string{badSays}},
+		{2, []string{empty}, []string{emptySays}},
+		{2, []string{nowhere}, []string{"cannot be read: open "}},
+		{2, []string{t.TempDir()}, []string{"cannot be read: read "}},
+		{3, []string{part}, []string{partSays}},
+		{0, []string{part, "--part"}, []string{strings.Replace(partSays, "unproven", "ok", 1)}},
+		{0, []string{"-part", good, good}, []string{good + ": " + goodSays, good + ": " + goodSays}},
+		{3, []string{good, part}, []string{good + ": " + goodSays, part + ": " + partSays}},
+		{2, []string{part, empty, good}, []string{part + ": " + partSays, empty + ": " + emptySays, good + ": "}},
+		{1, []string{empty, part, bad}, []string{empty + ": ", part + ": ", bad + ": " + badSays}},
+		{1, []string{bad, empty, "-part", part}, []string{bad + ": ", empty + ": ", part + ": ok"}},
+	} {
+		said := verdict(t, c.code, c.args...)
+		lines := slices.Collect(strings.Lines(said))
+		if len(lines) != len(c.says) || strings.ContainsRune(said, '\x1b') {
+			t.Errorf("%q prints %q", c.args, said)
+			continue
+		}
+		for i, line := range lines {
+			if !strings.HasPrefix(line, c.says[i]) {
+				t.Errorf("%q prints %q, want %q", c.args, line, c.says[i])
+			}
 		}
 	}
 }
@@ -116,17 +196,21 @@ func TestAudit_verify(t *testing.T) {
 // TestAudit_verifyStandardInput asserts that the command reads standard input, and nothing of a server's environment.
 func TestAudit_verifyStandardInput(t *testing.T) {
 	t.Parallel()
-	text := launch(t).get(t, "/v1/audit/export?tenant_id="+acme).text
-	for in, code := range map[string]int{text: 0, text[:len(text)-1]: 1} {
+	files := vectorFiles(t, "two erasures")
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for in, code := range map[string]int{string(text): 0, string(text[:len(text)-1]): 1, "": 2} {
 		var stdout, stderr bytes.Buffer
-		if got := auditCommand([]string{"verify", "-"}, strings.NewReader(in), &stdout, &stderr); got != code ||
-			(code == 0) != (stderr.Len() == 0) {
+		got := auditCommand([]string{"verify", "-"}, strings.NewReader(in), &stdout, &stderr)
+		if got != code || stderr.Len() > 0 || strings.Count(stdout.String(), "\n") != 1 {
 			t.Errorf("exit %d, want %d: %s%s", got, code, &stdout, &stderr)
 		}
 	}
 	unsafe := []string{"APP_ENV=banana", "DATABASE_URL=" + canary}
-	p := start(t, unsafe, "audit", "verify", saved(t, text))
-	if code := p.exit(t); code != 0 || !strings.HasPrefix(p.stdout.String(), "ok: ") || p.stderr.String() != "" {
+	p := start(t, unsafe, "audit", "verify", files[0])
+	if code := p.exit(t); code != 0 || !strings.HasPrefix(p.stdout.String(), "ok, ") || p.stderr.String() != "" {
 		t.Errorf("exit %d: %s%s", code, &p.stdout, &p.stderr)
 	}
 }
@@ -135,7 +219,7 @@ func TestAudit_usage(t *testing.T) {
 	t.Parallel()
 	_, verifier := keys(t)
 	for _, args := range []string{
-		"audit", "audit verify", "audit verify a b", "audit verify a -key", "audit verify -x a",
+		"audit", "audit verify", "audit verify --part", "audit verify a -key", "audit verify -x a",
 		"audit verify a -checkpoint b", "audit sign", "audit keygen a b", "audit verify -key " + verifier,
 	} {
 		if got := printed(t, 2, strings.Fields(args)...); !strings.HasPrefix(got, "usage: ") {
@@ -143,6 +227,10 @@ func TestAudit_usage(t *testing.T) {
 		}
 	}
 	refused(t, 2, `-key: must be a verifier key of the form`, nil, "audit", "verify", "x", "-key", canary)
+	refused(t, 2, `-checkpoint: the file is not a signed note`, nil,
+		"audit", "verify", "x", "-key", verifier, "-checkpoint", saved(t, ""))
+	refused(t, 2, `-checkpoint: open .*: no such file`, nil,
+		"audit", "verify", "x", "-key", verifier, "-checkpoint", filepath.Join(t.TempDir(), "nowhere"))
 	refused(t, 2, `a name of a key has no blank and no plus sign`, nil, "audit", "keygen", "a b")
 	refused(t, 2, `AUDIT_SIGNING_KEY: must be a private key of the form`, []string{"AUDIT_SIGNING_KEY=" + canary})
 	refused(t, 2, `AUDIT_SIGNING_KEY: must be a private key of the form`, []string{"AUDIT_SIGNING_KEY=" + verifier})
@@ -204,7 +292,7 @@ func TestAudit_longerThanLimits(t *testing.T) {
 	if err != nil {
 		t.Fatalf("after %d bytes: %v", text.Len(), err)
 	}
-	if found, err := audit.VerifyExport(&text, audit.Proof{}); err != nil || found.Count != events {
-		t.Errorf("%+v, %v", found, err)
+	if found := audit.VerifyExport(&text, audit.Proof{}); found.Status != audit.OK || found.Count != events {
+		t.Errorf("%+v", found)
 	}
 }

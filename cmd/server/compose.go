@@ -84,6 +84,7 @@ func shareCaps(cfg config.Config) registry.ShareCaps {
 	return registry.ShareCaps{
 		Appends: cfg.Shares["SHARE_APPENDS"], AppendBytes: cfg.Shares["SHARE_APPEND_BYTES"],
 		Events: cfg.Shares["SHARE_EVENTS"], Exports: cfg.Shares["SHARE_EXPORTS"],
+		Erasures:  cfg.Shares["SHARE_ERASURES"],
 		LongPolls: cfg.Shares["SHARE_LONG_POLLS"], WideReads: cfg.Shares["SHARE_WIDE_READS"],
 		AuditRows: cfg.Shares["SHARE_AUDIT_ROWS"], Changes: cfg.Shares["SHARE_CHANGES"],
 		KeyChanges: share.Caps{Tenant: int64(cfg.MaxKeyChanges)},

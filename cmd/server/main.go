@@ -1,9 +1,10 @@
 // Command server runs the tenant registry: `tenant-registry` serves the API, `tenant-registry healthcheck [PATH]` asks
 // a running one on this machine, `tenant-registry seed` fills an empty development database with sample data,
-// `tenant-registry audit` verifies an export of the audit log and makes keys for its checkpoints.
+// `tenant-registry audit` verifies exports of the audit log and makes keys for its checkpoints.
 //
 // Exit codes: 0 it ended as asked, 1 it failed (one sentence on standard error says why and what to do next), 2 the
-// arguments or the environment are not usable.
+// arguments or the environment are not usable. `audit verify` prints its verdict on standard output and ends with 0 if
+// the export is good, 1 if it has a fault, 2 if it cannot be read, 3 if it is unproven.
 package main
 
 import (
@@ -40,8 +41,10 @@ func untilSignal() context.Context {
 const usage = `usage: tenant-registry                     serve the API
        tenant-registry healthcheck [PATH]  ask the server on this machine; PATH is /healthz unless given
        tenant-registry seed                put sample data into an empty development database
-       tenant-registry audit verify FILE [-key VERIFIERKEY [-checkpoint NOTEFILE]]
-                                           verify an export (NDJSON) of the audit log; - is standard input
+       tenant-registry audit verify [--part] [--key VERIFIERKEY [--checkpoint NOTEFILE]] FILE…
+                                           verify exports (NDJSON) of the audit log; - is standard input; with --part
+                                           one may end before the head. Exit code: 0 ok, 1 fault, 2 cannot be read,
+                                           3 unproven: nothing is wrong, but this file does not show all it should
        tenant-registry audit keygen [NAME] make a key for AUDIT_SIGNING_KEY, and its verifier key
 `
 

@@ -4,14 +4,19 @@ import (
 	"strings"
 )
 
-// Exceeds reports whether the canonical form has more than limit bytes.
+// Exceeds reports whether the parts of an event have more than limit bytes, each in its RFC 8785 form.
 func (e Event) Exceeds(limit int) bool {
-	return e.mayExceed(limit) && len(e.Canonical()) > limit
+	if fixedSize+6*e.Size() <= limit { // each byte of a text takes six at most, member names less than fixedSize
+		return false
+	}
+	var c canon
+	for _, p := range AllParts {
+		if e.holds(p) {
+			c.value(&e, p)
+		}
+	}
+	return len(c.text) > limit
 }
-
-// mayExceed is false only if the canonical form cannot exceed limit: each byte of a text takes at most six bytes, and
-// member names and numbers take less than a thousand bytes together.
-func (e Event) mayExceed(limit int) bool { return fixedSize+6*e.Size() > limit }
 
 // fixedSize is more than the members of an event take besides its texts, in bytes.
 const fixedSize = 1000
@@ -22,8 +27,8 @@ func (e Event) Size() int {
 	bytes := 0
 	for _, text := range []string{
 		e.GroupName, e.Action, e.Actor.ID, e.Actor.Name, e.Actor.Href, e.Actor.Type, e.Target.ID, e.Target.Name,
-		e.Target.Href,
-		e.Target.Type, e.SourceIP, e.Description, e.Component, e.Version, e.ExternalID, e.CorrelationID,
+		e.Target.Href, e.Target.Type, e.SourceIP, e.Description, e.Component, e.Version, e.ExternalID,
+		e.CorrelationID, e.OnBehalfOf.ID, e.OnBehalfOf.Name,
 	} {
 		bytes += len(text)
 	}
@@ -39,13 +44,6 @@ func (e Event) Size() int {
 type ChainHead struct {
 	Seq  int64  // of the newest event; 0 if there is none
 	Hash string // its chain hash, in hex; empty if there is none
-}
-
-// Seal computes what does not depend on the event's place in its chain: Retraced's hash, and the canonical form around
-// it.
-func (e *Event) Seal() Sealed {
-	e.Hash = e.RetracedHash()
-	return e.seal("")
 }
 
 // After is the event at the next place of a chain that stands at head. s is what Seal returned for it.

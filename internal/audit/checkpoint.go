@@ -25,13 +25,12 @@ type Checkpoint struct {
 // SignCheckpoint signs where a group's chain stands: a C2SP checkpoint in a C2SP signed note, whose origin is
 // "tenant-registry/" and the group's id, and whose extension line is "time " and the time.
 func SignCheckpoint(signer note.Signer, group uuid.UUID, c Checkpoint) (string, error) {
-	return sign(signer, checkpointText(group, c))
+	return sign(signer, headText(group, c.Head)+fmt.Sprintf("time %s\n", timestamp.Format(c.At)))
 }
 
-// signExport is SignCheckpoint for the trailer of an export, with one extension line more: "export ", the seq of its
-// last event, a space and the chain hash. So it also covers an export that ends before the head.
-func signExport(signer note.Signer, group uuid.UUID, c Checkpoint, last ChainHead) (string, error) {
-	return sign(signer, checkpointText(group, c)+fmt.Sprintf("export %d %s\n", last.Seq, base64Hash(last.Hash)))
+// SignHead is SignCheckpoint for the trailer of an export, without an extension line: the header has the time.
+func SignHead(signer note.Signer, group uuid.UUID, head ChainHead) (string, error) {
+	return sign(signer, headText(group, head))
 }
 
 func sign(signer note.Signer, text string) (string, error) {
@@ -39,9 +38,9 @@ func sign(signer note.Signer, text string) (string, error) {
 	return string(signed), err
 }
 
-func checkpointText(group uuid.UUID, c Checkpoint) string {
-	return fmt.Sprintf("%s\n%d\n%s\ntime %s\n",
-		checkpointOrigin(group), c.Head.Seq, base64Hash(c.Head.Hash), timestamp.Format(c.At))
+// headText is the three lines with which every checkpoint begins.
+func headText(group uuid.UUID, head ChainHead) string {
+	return fmt.Sprintf("%s\n%d\n%s\n", checkpointOrigin(group), head.Seq, base64Hash(head.HashOrZero()))
 }
 
 func base64Hash(text string) string {
@@ -89,42 +88,28 @@ func NewVerifier(text string) (note.Verifier, error) {
 	return verifier, nil
 }
 
-// signedCheckpoint is a checkpoint that was verified.
-type signedCheckpoint struct {
-	Checkpoint
-	exported *ChainHead // the last event of the export whose trailer it is in; nil: it is in none
-}
-
-// openCheckpoint reads a checkpoint of a group that this key signed. Its errors repeat nothing of the text.
-func openCheckpoint(text string, key note.Verifier, group uuid.UUID) (signedCheckpoint, error) {
-	var c signedCheckpoint
+// openCheckpoint reads a checkpoint that this key signed, and its origin. The time is zero if it has none. Its errors
+// repeat nothing of the text.
+func openCheckpoint(text string, key note.Verifier) (origin string, c Checkpoint, err error) {
 	opened, err := note.Open([]byte(text), note.VerifierList(key))
 	if err != nil {
-		return c, errors.New("is not signed with this key")
+		return "", c, errors.New("is not signed with this key")
 	}
 	lines := strings.Split(strings.TrimSuffix(opened.Text, "\n"), "\n")
-	if len(lines) < 4 || len(lines) > 5 {
-		return c, errors.New("is no checkpoint")
+	if len(lines) < 3 || len(lines) > 4 {
+		return "", c, errors.New("is no checkpoint")
 	}
 	var known bool
 	if c.Head, known = parseHead(lines[1], lines[2]); !known {
-		return c, errors.New("has no size or no hash")
+		return "", c, errors.New("has no size or no hash")
 	}
-	if c.At, known = parseTime(strings.TrimPrefix(lines[3], "time ")); !known || !strings.HasPrefix(lines[3], "time ") {
-		return c, errors.New("has no time")
-	}
-	if lines[0] != checkpointOrigin(group) {
-		return c, errors.New("is of another chain")
-	}
-	if len(lines) == 5 {
-		seq, hash, _ := strings.Cut(strings.TrimPrefix(lines[4], "export "), " ")
-		last, known := parseHead(seq, hash)
-		if !known || !strings.HasPrefix(lines[4], "export ") {
-			return c, errors.New("is no checkpoint")
+	if len(lines) == 4 {
+		at, is := strings.CutPrefix(lines[3], "time ")
+		if c.At, known = parseTime(at); !is || !known {
+			return "", c, errors.New("has no time")
 		}
-		c.exported = &last
 	}
-	return c, nil
+	return lines[0], c, nil
 }
 
 // parseHead reads a seq and a hash in base64, each in its one form.

@@ -1,34 +1,34 @@
-// Package audit is the audit log's format: an event, its canonical form and hashes, the chain, checkpoints, and the
-// export file with its offline verifier. It needs no service and no store.
+// Package audit is the audit log's format: an event, the text that its chain hashes, checkpoints, and the export file
+// with its offline verifier. It needs no service and no store.
 //
 // # The chain
 //
 // Events belong to a group: a tenant's id, or the nil UUID for the platform itself. In each group seq counts from 1
-// without a gap, and chain_hash is the SHA-256 of the event's canonical JSON (RFC 8785: members sorted, no white space)
-// without chain_hash itself and without members that are unset, with prev_chain_hash being the chain_hash of seq - 1,
-// or 64 zeros for the first. Times are written in UTC with six decimals. In an export an event's line is this text with
-// chain_hash in it.
+// without a gap. What is hashed of an event is its skeleton, the value of the member event of its line in an export:
+// its members sorted, without white space (RFC 8785), with prev_chain_hash being the chain_hash of seq - 1, or 64 zeros
+// for the first. The parts of an event that may name a person (see Part) are not in it, but their digests: the SHA-256
+// of a fresh salt and the part's value. So an erasure removes a part's salt and value, and leaves every hash as it was.
 //
-// This is the canonical text of an event, the first of the tenant 00000000-0000-0000-0000-000000000001, in a shell:
+// The first event of the tenant 00000000-0000-0000-0000-000000000001 has an actor and Retraced's hash. The digest of
+// its actor is, in base64url without padding, the SHA-256 that this prints:
 //
-//	printf %s '{"action":"document.create","actor":{"id":"user-1"},"created":"2026-03-01T12:00:00.000000Z",' \
-//		'"crud":"c","group":{"id":"00000000-0000-0000-0000-000000000001"},"hash":' \
-//		'"32502767f7e45a0ac8ebe8199b4da738f91483c7baf09b1762aef03f8f69a02e","id":' \
-//		'"00000000-0000-4000-8000-000000000001","is_anonymous":false,"is_failure":false,' \
-//		'"prev_chain_hash":"0000000000000000000000000000000000000000000000000000000000000000","received":' \
-//		'"2026-03-01T12:00:00.001500Z","seq":1}' | sha256sum
-//
-// and what it prints is the event's chain_hash, which is the prev_chain_hash of the second, whose chain_hash is
-// 9ed3178e4d7a90e51e23c0e7e2f97f80edc311cd4eb34a076f9372532df5022e (Example_chain has its text):
-//
-//	4931551a52818363130d867dbd5cd6be3b7a6c6bec8b29a29269d21159a4831b
-//
-// The member hash is Retraced's own:
-//
-//	printf %s '00000000-0000-4000-8000-000000000001:document.create::user-1:' \
-//		'00000000-0000-0000-0000-000000000001::0:0::' | sha256sum
+//	printf %s '["rozWz7SQuLC9rslTxW7U9A",{"id":"user-1"}]' | sha256sum
 //
 // prints
 //
-//	32502767f7e45a0ac8ebe8199b4da738f91483c7baf09b1762aef03f8f69a02e
+//	f73d7d5c368ecb09afb07226a8acdc583036fb898472055541764aae80035fbc
+//
+// and its chain_hash is what this prints:
+//
+//	printf %s '{"action":"session.login","created":"2026-03-02T09:30:00.123456Z","crud":"c",' \
+//		'"digests":{"actor":"9z19XDaOywmvsHImqKzcWDA2-4mEcgVVQXZKroADX7w",' \
+//		'"hash":"YhqHRsu8AKqSuX8tBGFY0Cl7rdEGzOrH6kRLXMgvGxg"},' \
+//		'"group":"00000000-0000-0000-0000-000000000001","id":"01a21ce2-1588-7e21-9be8-000000000001",' \
+//		'"is_anonymous":false,"is_failure":false,' \
+//		'"prev_chain_hash":"0000000000000000000000000000000000000000000000000000000000000000",' \
+//		'"received":"2026-11-27T12:01:01.424926Z","seq":1,"v":2}' | sha256sum
+//
+// prints
+//
+//	09baaeedb9b70bb60e41f1d194b31666dd9cfed6da75b2a316a2d4128b6972bd
 package audit

@@ -25,6 +25,9 @@ type Party struct {
 	Fields               map[string]string // nil: absent
 }
 
+// Named is who else had a part in an event. It is absent if its ID is empty.
+type Named struct{ ID, Name string }
+
 // Event is one entry of the audit log, in the shape of Retraced. Empty strings and nil maps are absent; an empty map is
 // not.
 type Event struct {
@@ -36,6 +39,7 @@ type Event struct {
 	Action      string // "area.what"
 	CRUD        CRUD
 	Actor       Party
+	OnBehalfOf  Named // whom the caller claimed to act for
 	Target      Party
 	SourceIP    string // canonical text of an address
 	Description string
@@ -52,10 +56,17 @@ type Event struct {
 	CorrelationID string
 	// Emitter is the verified caller that reported the event; absent from events of this service, whose actor is
 	// verified.
-	EmitterID, EmitterName string
-	Hash                   string // Retraced's own, in hex
-	PrevChainHash          string // the ChainHash of Seq - 1, in hex
-	ChainHash              string // in hex
+	Emitter       Named
+	Erasure       *Erasure // that this event records; nil: none
+	Hash          string   // Retraced's own, in hex
+	Salts         Salts
+	Erased        Erased // parts that an erasure took; nil: none
+	PrevChainHash string // the ChainHash of Seq - 1, in hex
+	ChainHash     string // in hex
+	// SentGroupID is GroupID as its reporter wrote it, for Hash. It is not stored.
+	SentGroupID string
+	// GroupDeleted is set by who appends an event to the chain of a tenant that was deleted. It is not read back.
+	GroupDeleted bool
 	// Idempotency is written with the event, and returned only where a store looks for earlier requests.
 	Idempotency IdempotencyRecord
 }
@@ -77,6 +88,28 @@ type Digest [sha256.Size]byte
 // IdempotencyRecord ties an event to the request that caused it. It is neither exported nor hashed.
 type IdempotencyRecord struct {
 	Key         Digest // of the caller and its idempotency key; zero: the request had none
-	Fingerprint Digest // of the command
-	Ordinal     int    // among the events of the request, from 0
+	Fingerprint Fingerprint
+	Ordinal     int // among the events of the request, from 0
+}
+
+// Fingerprint tells the command of a request from others, for as long as it is stored: salted, so that what was in the
+// command cannot be guessed from it after it was removed. It is zero once an event of the request was erased.
+type Fingerprint struct {
+	Salt Salt
+	Hash Digest
+}
+
+// NewFingerprint is the fingerprint of a command, with a salt of its own.
+func NewFingerprint(command []byte) Fingerprint {
+	var f Fingerprint
+	fillRandom(f.Salt[:])
+	f.Hash = f.of(command)
+	return f
+}
+
+// Matches reports whether the fingerprint is this command's.
+func (f Fingerprint) Matches(command []byte) bool { return f.Hash == f.of(command) }
+
+func (f Fingerprint) of(command []byte) Digest {
+	return sha256.Sum256(append(f.Salt[:], command...))
 }

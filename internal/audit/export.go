@@ -2,8 +2,11 @@ package audit
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 
 	"github.com/google/uuid"
@@ -15,103 +18,105 @@ import (
 // ErrGap: a chain lacks an event.
 var ErrGap = errors.New("the chain has a gap")
 
-// An export is lines of canonical JSON (RFC 8785), each with its line feed: a header, the events, a trailer. An event
-// is as its chain hashes it, and its chain_hash.
-const (
-	exportKind    = "tenant-registry/audit"
-	exportVersion = 1
-)
+// exportVersion is the version of the format: of an export, of its lines, and of what the chain hashes.
+const exportVersion = 2
+
+// The lines of an export in canonical JSON, but for the events: see Event.
+
+type exportHead struct {
+	ChainHash string `json:"chain_hash"`
+	Seq       int64  `json:"seq"`
+}
 
 type exportHeader struct {
-	Export        string     `json:"export"`
-	Version       int        `json:"version"`
-	GroupID       *uuid.UUID `json:"group_id"` // null: the platform's own
 	FirstSeq      int64      `json:"first_seq"`
+	Group         string     `json:"group,omitzero"` // absent: the platform's own
+	Head          exportHead `json:"head"`
 	PrevChainHash string     `json:"prev_chain_hash"` // of the event before the first
+	Time          string     `json:"time"`
+	Version       int        `json:"version"`
 }
 
 type exportTrailer struct {
-	End           string  `json:"end"`
-	Count         int64   `json:"count"`
-	LastSeq       int64   `json:"last_seq"`
-	ChainHash     string  `json:"chain_hash"` // of the last event
-	HeadSeq       int64   `json:"head_seq"`   // of the whole chain when the export began
-	HeadChainHash string  `json:"head_chain_hash"`
-	HeadAt        string  `json:"head_at"` // when it began
-	NextCursor    string  `json:"next_cursor"`
-	Checkpoint    *string `json:"checkpoint"` // of the head and of the last event; null: there is no key
-	// Digest is the SHA-256 of the header, a line feed and the trailer without this member. It detects damage there, as
-	// the chain does in the events; it proves nothing against an attacker, who can compute it again.
-	Digest string `json:"digest,omitzero"`
-}
-
-func (t exportTrailer) digest(header []byte) string {
-	t.Digest = ""
-	return sum(bytes.Join([][]byte{header, canonicalJSON(t)}, []byte("\n")))
+	ChainHash  string `json:"chain_hash"` // of the last event
+	Checkpoint string `json:"checkpoint,omitzero"`
+	Count      int64  `json:"count"`
+	LastSeq    int64  `json:"last_seq"`
+	NextCursor string `json:"next_cursor"`
 }
 
 // ExportWriter writes an export as NDJSON, one write for each batch of events.
 type ExportWriter struct {
-	out    io.Writer
-	group  uuid.UUID
-	first  int64
-	header []byte
-	head   ChainHead
-	text   bytes.Buffer
+	out   io.Writer
+	group uuid.UUID
+	first int64
+	chain ChainHead // when the export began
+	last  ChainHead // that was written
+	text  bytes.Buffer
+	sum   hash.Hash // over all bytes before those of text
 }
 
-// NewExportWriter begins an export of a group's chain at seq first, whose predecessor has the chain hash prev.
-func NewExportWriter(out io.Writer, group uuid.UUID, first int64, prev string) *ExportWriter {
-	h := exportHeader{Export: exportKind, Version: exportVersion, FirstSeq: first, PrevChainHash: prev}
+// NewExportWriter begins an export of a group's chain at seq first, whose predecessor has the chain hash prev. chain is
+// where the chain stands, which may be behind the last event that is written.
+func NewExportWriter(out io.Writer, group uuid.UUID, first int64, prev string, chain Checkpoint) *ExportWriter {
+	h := exportHeader{
+		FirstSeq: first, Head: exportHead{chain.Head.HashOrZero(), chain.Head.Seq}, PrevChainHash: prev,
+		Time: timestamp.Format(chain.At), Version: exportVersion,
+	}
 	if group != uuid.Nil {
-		h.GroupID = &group
+		h.Group = group.String()
 	}
 	w := &ExportWriter{
-		out: out, group: group, first: first, header: canonicalJSON(h), head: ChainHead{Seq: first - 1, Hash: prev},
+		out: out, group: group, first: first, chain: chain.Head, last: ChainHead{Seq: first - 1, Hash: prev},
+		sum: sha256.New(),
 	}
-	w.text.Write(w.header)
+	w.text.Write(canonicalJSON(h))
 	w.text.WriteByte('\n')
 	return w
 }
 
 // Write writes the next events of the chain. ErrGap if they do not continue it.
 func (w *ExportWriter) Write(events []Event) error {
-	for _, e := range events {
-		if e.Seq != w.head.Seq+1 {
-			return fmt.Errorf("%w after seq %d", ErrGap, w.head.Seq)
+	for i := range events {
+		e := &events[i]
+		if e.Seq != w.last.Seq+1 {
+			return fmt.Errorf("%w after seq %d", ErrGap, w.last.Seq)
 		}
-		w.text.Write(e.canonicalWith(e.ChainHash))
-		w.text.WriteByte('\n')
-		w.head = ChainHead{Seq: e.Seq, Hash: e.ChainHash}
+		w.text.Write(AppendLine(w.text.AvailableBuffer(), e))
+		w.last = ChainHead{Seq: e.Seq, Hash: e.ChainHash}
 	}
 	return w.flush()
 }
 
-// Head is the last event written: where the next export continues.
-func (w *ExportWriter) Head() ChainHead { return w.head }
+// AppendLine appends an event's line of an export, with its line feed.
+func AppendLine(text []byte, e *Event) []byte { return append(e.appendLine(text), '\n') }
 
-// Close writes the trailer, with a checkpoint unless signer is nil. chain is where the chain stood when the export
-// began, which may be behind the last event written; nextCursor is the cursor with which another export continues.
-func (w *ExportWriter) Close(nextCursor string, chain Checkpoint, signer note.Signer) error {
+// Head is the last event written: where the next export continues.
+func (w *ExportWriter) Head() ChainHead { return w.last }
+
+// Close writes the trailer, with a checkpoint of where the chain stood unless signer is nil. nextCursor is the cursor
+// with which another export continues.
+func (w *ExportWriter) Close(nextCursor string, signer note.Signer) error {
 	t := exportTrailer{
-		End: exportKind, Count: w.head.Seq - w.first + 1, LastSeq: w.head.Seq, ChainHash: w.head.Hash,
-		HeadSeq: chain.Head.Seq, HeadChainHash: chain.Head.Hash, HeadAt: timestamp.Format(chain.At),
-		NextCursor: nextCursor,
+		ChainHash: w.last.Hash, Count: w.last.Seq - w.first + 1, LastSeq: w.last.Seq, NextCursor: nextCursor,
 	}
 	if signer != nil {
-		signed, err := signExport(signer, w.group, chain, w.head)
+		signed, err := SignHead(signer, w.group, w.chain)
 		if err != nil {
 			return err
 		}
-		t.Checkpoint = &signed
+		t.Checkpoint = signed
 	}
-	t.Digest = t.digest(w.header)
-	w.text.Write(canonicalJSON(t))
-	w.text.WriteByte('\n')
-	return w.flush()
+	line := canonicalJSON(t)
+	w.text.Write(line[:len(line)-1]) // without its brace
+	w.sum.Write(w.text.Bytes())
+	fmt.Fprintf(&w.text, `,"sha256":"%s"}`+"\n", hex.EncodeToString(w.sum.Sum(nil)))
+	_, err := w.out.Write(w.text.Bytes())
+	return err
 }
 
 func (w *ExportWriter) flush() error {
+	w.sum.Write(w.text.Bytes())
 	_, err := w.out.Write(w.text.Bytes())
 	w.text.Reset()
 	return err

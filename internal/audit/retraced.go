@@ -10,11 +10,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// RetracedHash is the hash that Retraced gives an event, in hex: over id, action, target, actor, group, address and the
-// two flags, then the fields, and the external id and metadata if there are any.
+// RetracedHash is the hash that Retraced's own client computes of an event, in hex: over id, action, target, actor,
+// group, address and the two flags, then the fields, and the external id and metadata if they are there. So the address
+// must be as the caller wrote it.
 func (e Event) RetracedHash() string {
-	group := ""
-	if e.GroupID != uuid.Nil {
+	group := e.SentGroupID
+	if group == "" && e.GroupID != uuid.Nil {
 		group = e.GroupID.String()
 	}
 	return sum([]byte(retracedText(e.ID.String(), group, e)))
@@ -35,7 +36,7 @@ func retracedText(id, group string, e Event) string {
 	if e.ExternalID != "" {
 		b.WriteString(":" + escapePart(e.ExternalID))
 	}
-	if len(e.Metadata) > 0 {
+	if e.Metadata != nil {
 		b.WriteString(":" + pairs(e.Metadata))
 	}
 	return b.String()
@@ -43,7 +44,7 @@ func retracedText(id, group string, e Event) string {
 
 func pairs(m map[string]string) string {
 	var b strings.Builder
-	for _, key := range slices.Sorted(maps.Keys(m)) {
+	for _, key := range slices.SortedFunc(maps.Keys(m), compareUTF16) {
 		b.WriteString(escapePair(key) + "=" + escapePair(m[key]) + ";")
 	}
 	return b.String()

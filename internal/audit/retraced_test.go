@@ -54,8 +54,12 @@ var retraced = map[string]struct {
 	"empty fields are there and add nothing": {
 		id: "i", event: Event{Action: "a", Fields: map[string]string{}}, want: "i:a:::::0:0:",
 	},
-	"empty metadata adds nothing": {
-		id: "i", event: Event{Action: "a", Metadata: map[string]string{}}, want: "i:a:::::0:0::",
+	"empty metadata is there": {
+		id: "i", event: Event{Action: "a", Metadata: map[string]string{}}, want: "i:a:::::0:0:::",
+	},
+	"keys are sorted by their UTF-16 code units": {
+		id: "i", event: Event{Action: "a", Fields: map[string]string{"\uff5e": "1", "\U0001f600": "2"}},
+		want: "i:a:::::0:0:\U0001f600=2;\uff5e=1;",
 	},
 	"metadata without an external id": {
 		id: "i", event: Event{Action: "a", Metadata: map[string]string{"m:": "=%"}}, want: "i:a:::::0:0:::m%3A=%3D%25;",

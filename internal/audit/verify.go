@@ -2,14 +2,10 @@ package audit
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -21,89 +17,154 @@ const (
 
 // Proof is what an export is verified against besides itself.
 type Proof struct {
-	// must have signed the trailer's checkpoint, and Checkpoint; nil: no checkpoint is looked at
-	Key        note.Verifier
-	Checkpoint string // one that was stored apart; empty: none
+	// Key must have signed Checkpoint, and the trailer's checkpoint, which may be absent only where there is a
+	// Checkpoint. nil: the trailer's is compared with the header's head, and its signatures are not looked at.
+	Key note.Verifier
+	// Checkpoint is one that was stored apart; empty: none. The chain must have its hash at its seq. It needs a Key.
+	Checkpoint string
+	// Part says that the export may end before the head of its chain. What lies behind its end is unproven then, too.
+	Part bool
 }
 
-// VerifiedExport is what an export was found to hold.
-type VerifiedExport struct {
+// Status is how a verification ended. It is also the exit status of `tenant-registry audit verify`.
+type Status int
+
+// The ends of a verification.
+const (
+	OK         Status = iota
+	Fault             // the file is not what was exported
+	Unreadable        // it is no export of this version, or could not be read
+	Unproven          // nothing is wrong, but the file alone does not show all that it should: an erasure, or the end
+)
+
+// Verdict is what an export was found to be. Only Status and Text are set unless it is OK or Unproven.
+type Verdict struct {
+	Status Status
+	Text   string // one line without its line feed; it repeats nothing of the file but numbers and names of parts
+	// GroupID is the group's id: the nil UUID for the platform's chain, and uuid.Max where the file has another text.
 	GroupID     uuid.UUID
-	Count       int64
+	Count       int64  // of events
 	First, Last int64  // Last is First - 1 if Count is 0
 	Head        string // the chain hash of Last, in hex
-	// Chain is where the chain stood when the export began, which is behind Last if a part was exported. Without a Key
-	// it is only what the file says.
+	Erased      int64  // parts that were erased, in these events
+	// Chain is where the chain stood when the export began. Without a Key it is only what the file says. Its time is
+	// zero if the file has another text in its place.
 	Chain Checkpoint
 }
 
-// VerifyExport reads an export as NDJSON writes it and checks every line of it, in constant memory. Its error names the
-// line, and the first event that is changed, missing, doubled or out of order; it repeats nothing of the file but
-// numbers. What it returns has one form each, too: every hash of the file is 64 lower-case hexadecimal digits.
+// VerifyExport reads an export as NDJSON writes it, version 2, and checks every line of it in one pass. Its memory does
+// not grow with the file, but for one hash for each erasure that the file has marks of and has not come to yet.
 //
 // Without a Key it proves that the file is whole and consistent. A file whose hashes were all computed again is
 // detected by a checkpoint only.
-func VerifyExport(r io.Reader, p Proof) (VerifiedExport, error) {
-	v := &verification{exportLines: exportLines{in: bufio.NewReaderSize(r, exportBuffer)}, proof: p}
-	if err := v.readHeader(); err != nil {
-		return VerifiedExport{}, err
+func VerifyExport(r io.Reader, p Proof) Verdict {
+	v, err := newVerification(p)
+	if err != nil {
+		return Verdict{Status: Unreadable, Text: fmt.Sprintf("cannot be read: the checkpoint %v", err)}
 	}
+	lines := exportLines{in: bufio.NewReaderSize(r, exportBuffer)}
 	for {
-		line, err := v.next()
+		line, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return v.verdict()
+		}
+		if err == nil {
+			err = v.line(line)
+		}
 		if err != nil {
-			return VerifiedExport{}, err
-		}
-		var kind struct {
-			End *string `json:"end"`
-		}
-		if json.Unmarshal(line, &kind) == nil && kind.End != nil {
-			if err := v.readTrailer(line); err != nil {
-				return VerifiedExport{}, err
-			}
-			return v.found, nil
-		}
-		if err := v.readEvent(line); err != nil {
-			return VerifiedExport{}, err
+			return v.refusal(err)
 		}
 	}
+}
+
+// unreadable is why a file is not verified at all. Other errors are faults: they read on from the line's number.
+type unreadable struct{ error }
+
+// refusal is the verdict on a file whose next line has a fault, or cannot be read.
+func (v *verification) refusal(err error) Verdict {
+	if why, is := errors.AsType[unreadable](err); is {
+		return Verdict{Status: Unreadable, Text: fmt.Sprintf("cannot be read: %v", why)}
+	}
+	return Verdict{Status: Fault, Text: fmt.Sprintf("fault: line %d %v", v.lines+1, err)}
+}
+
+// verdict is the verdict on a file that ends here, and in which no line has a fault.
+func (v *verification) verdict() Verdict {
+	switch {
+	case v.lines == 0:
+		return v.refusal(unreadable{errors.New("the file is empty")})
+	case !v.ended:
+		return v.refusal(errors.New("is missing: the file is cut short"))
+	}
+	status, word := OK, "ok"
+	unproven, notes := v.shortcomings()
+	if unproven {
+		status, word = Unproven, "unproven"
+	}
+	at, _ := parseTime(string(v.header.time))
+	return Verdict{
+		Status:  status,
+		Text:    fmt.Sprintf("%s, %d events, %d parts erased%s", word, v.count(), v.erased, notes),
+		GroupID: v.group, Count: v.count(), First: v.header.first, Last: v.lastSeq, Head: string(v.lastHash[:]),
+		Erased: v.erased,
+		Chain:  Checkpoint{Head: ChainHead{Seq: v.header.headSeq, Hash: string(v.header.headHash)}, At: at},
+	}
+}
+
+// shortcomings tells what a file that is not wrong does not show, and whether it should.
+func (v *verification) shortcomings() (unproven bool, notes string) {
+	if len(v.open) > 0 {
+		unproven = true
+		parts, last := int64(0), int64(0)
+		for by, m := range v.open {
+			parts, last = parts+m.parts, max(last, by)
+		}
+		notes += fmt.Sprintf("; %d of them by erasures after the end, the last of these by %d", parts, last)
+	}
+	if v.early > 0 {
+		notes += fmt.Sprintf("; %d erasures began before the file", v.early)
+	}
+	if v.lastSeq < v.header.headSeq {
+		unproven = unproven || !v.proof.Part
+		notes += fmt.Sprintf("; ends before the head: %d of %d", v.lastSeq, v.header.headSeq)
+	}
+	switch {
+	case v.known == nil:
+	case v.known.Head.Seq > v.lastSeq:
+		unproven = true
+		notes += fmt.Sprintf("; the checkpoint is of seq %d, after the end", v.known.Head.Seq)
+	case v.known.Head.Seq < v.header.first-1:
+		unproven = true
+		notes += fmt.Sprintf("; the checkpoint is of seq %d, before the file", v.known.Head.Seq)
+	}
+	return unproven, notes
 }
 
 // exportLines reads a file line by line.
 type exportLines struct {
 	in    *bufio.Reader
 	long  []byte // a line that does not fit into the buffer of in
-	n     int    // of the line that was read last
-	ended bool   // there is no more
+	begun bool   // there was a line
 }
 
-// next reads a line, which must be canonical JSON, without its line feed. It is valid until the next call.
+// next reads a line with its line feed, which is valid until the next call. io.EOF: there is none.
 func (l *exportLines) next() ([]byte, error) {
 	line, err := l.read()
-	l.ended = err != nil && !errors.Is(err, bufio.ErrBufferFull)
 	switch {
-	case errors.Is(err, io.EOF) && l.n == 0 && len(line) == 0:
-		return nil, errors.New("the file is empty")
-	case errors.Is(err, io.EOF) && len(line) == 0:
-		return nil, fmt.Errorf("truncated: there is no trailer after line %d", l.n)
-	case errors.Is(err, io.EOF):
-		return nil, fmt.Errorf("truncated: line %d does not end", l.n+1)
-	}
-	l.n++
-	switch {
+	case errors.Is(err, io.EOF) && len(line) > 0:
+		err = errors.New("does not end with a line feed")
 	case errors.Is(err, bufio.ErrBufferFull):
-		return nil, l.fault("is longer than %d bytes", maxExportLine)
-	case err != nil:
-		return nil, fmt.Errorf("line %d cannot be read: %w", l.n, err)
+		err = fmt.Errorf("is longer than %d bytes", maxExportLine)
+	case err == nil || errors.Is(err, io.EOF):
+		l.begun = true
+		return line, err
+	default:
+		return nil, unreadable{err}
 	}
-	line = line[:len(line)-1]
-	canonical := jsontext.Value(bytes.Clone(line))
-	switch {
-	case canonical.Kind() != '{' || canonical.Canonicalize() != nil:
-		return nil, l.fault("is not a JSON object")
-	case !bytes.Equal(canonical, line):
-		return nil, l.fault("is changed: it is not in canonical form (RFC 8785)")
+	if !l.begun {
+		err = unreadable{fmt.Errorf("line 1 %w", err)}
 	}
-	return line, nil
+	return nil, err
 }
 
 // read reads to the next line feed: bufio.ErrBufferFull if that is not among the next maxExportLine bytes.
@@ -118,197 +179,4 @@ func (l *exportLines) read() ([]byte, error) {
 		l.long = append(l.long, line...)
 	}
 	return l.long, err
-}
-
-func (l *exportLines) fault(format string, args ...any) error {
-	return fmt.Errorf("line %d %s", l.n, fmt.Sprintf(format, args...))
-}
-
-// verification is one run of VerifyExport.
-type verification struct {
-	exportLines
-	proof  Proof
-	header []byte
-	found  VerifiedExport // up to the last line that was read
-	known  ChainHead      // of proof.Checkpoint
-	seen   bool           // the export has passed it
-}
-
-func (v *verification) readHeader() error {
-	line, err := v.next()
-	if err != nil {
-		return err
-	}
-	var h exportHeader
-	if json.Unmarshal(line, &h) != nil || h.Export != exportKind {
-		return v.fault("is no header of an export of the audit log")
-	}
-	switch {
-	case h.Version != exportVersion:
-		return v.fault("is a header of another version than %d", exportVersion)
-	case h.FirstSeq < 1 || !bytes.Equal(canonicalJSON(h), line):
-		return v.fault("is changed: no header is written like this")
-	case !isHash(h.PrevChainHash):
-		return v.fault("is changed: %s", notAHash)
-	case h.FirstSeq == 1 && h.PrevChainHash != ZeroHash:
-		return v.fault("is changed: nothing precedes the first event of a chain, and the header has a hash of it")
-	}
-	v.header = bytes.Clone(line)
-	v.found = VerifiedExport{First: h.FirstSeq, Last: h.FirstSeq - 1, Head: h.PrevChainHash}
-	if h.GroupID != nil {
-		v.found.GroupID = *h.GroupID
-	}
-	if v.proof.Checkpoint == "" || v.proof.Key == nil {
-		return nil
-	}
-	known, err := openCheckpoint(v.proof.Checkpoint, v.proof.Key, v.found.GroupID)
-	if err != nil {
-		return fmt.Errorf("the checkpoint %w", err)
-	}
-	v.known = known.Head
-	if v.known.Seq < v.found.Last {
-		return fmt.Errorf("the checkpoint is of seq %d, and the export begins after seq %d", v.known.Seq, v.found.Last)
-	}
-	return v.compare()
-}
-
-// compare compares the chain with the checkpoint at the checkpoint's seq.
-func (v *verification) compare() error {
-	if v.proof.Checkpoint == "" || v.known.Seq != v.found.Last {
-		return nil
-	}
-	if v.seen = true; v.known.Hash != v.found.Head {
-		return v.fault("is changed, or something before it: at seq %d the checkpoint has another hash", v.known.Seq)
-	}
-	return nil
-}
-
-// exportedEvent is the part of an event on which its place in the chain depends.
-type exportedEvent struct {
-	Seq   int64 `json:"seq"`
-	Group *struct {
-		ID string `json:"id"`
-	} `json:"group"`
-	Hash          string `json:"hash"`
-	PrevChainHash string `json:"prev_chain_hash"`
-	ChainHash     string `json:"chain_hash"`
-}
-
-const notAHash = "a hash is not 64 lower-case hexadecimal digits"
-
-// isHash reports whether a text is a SHA-256 in the one form in which it is written.
-func isHash(text string) bool {
-	return len(text) == 64 && strings.Trim(text, "0123456789abcdef") == ""
-}
-
-func (v *verification) readEvent(line []byte) error {
-	var e exportedEvent
-	if json.Unmarshal(line, &e) != nil || e.Seq < 1 || e.ChainHash == "" {
-		return v.fault("is no event")
-	}
-	group := uuid.Nil.String()
-	if e.Group != nil {
-		group = e.Group.ID
-	}
-	expected := v.found.Last + 1
-	switch {
-	case !isHash(e.Hash) || !isHash(e.PrevChainHash) || !isHash(e.ChainHash):
-		return v.fault("is changed: event seq %d, where %s", e.Seq, notAHash)
-	case contentHash(line) != e.ChainHash:
-		return v.fault("is changed: event seq %d is not what its chain_hash was computed of", e.Seq)
-	case group != v.found.GroupID.String():
-		return v.fault("is an event of another chain: seq %d", e.Seq)
-	case e.Seq > expected:
-		return v.absent(expected, e.Seq)
-	case e.Seq < v.found.First:
-		return v.fault("is out of order: event seq %d, and the export begins at seq %d", e.Seq, v.found.First)
-	case e.Seq < expected:
-		return v.fault("is a duplicate of event seq %d", e.Seq)
-	case e.PrevChainHash != v.found.Head:
-		return v.fault(
-			"is changed, or the line before it: event seq %d does not follow the hash of seq %d", e.Seq, e.Seq-1,
-		)
-	}
-	v.found.Count++
-	v.found.Last, v.found.Head = e.Seq, e.ChainHash
-	return v.compare()
-}
-
-// contentHash is the expected chain_hash of an event.
-func contentHash(line []byte) string {
-	var members map[string]jsontext.Value
-	if json.Unmarshal(line, &members) != nil {
-		return ""
-	}
-	delete(members, "chain_hash")
-	return sum(canonicalJSON(members))
-}
-
-// absent is the fault of a gap: the event is missing, or out of order if it is in a later line.
-func (v *verification) absent(seq, instead int64) error {
-	fault := v.fault("has event seq %d, and seq %d is missing", instead, seq)
-	for at := v.exportLines; !at.ended; {
-		line, err := at.next()
-		var e exportedEvent
-		if err == nil && json.Unmarshal(line, &e) == nil && e.Seq == seq {
-			return v.fault("has event seq %d, and seq %d is out of order: it stands in line %d", instead, seq, at.n)
-		}
-	}
-	return fault
-}
-
-func (v *verification) readTrailer(line []byte) error {
-	var t exportTrailer
-	if json.Unmarshal(line, &t, json.RejectUnknownMembers(true)) != nil || t.End != exportKind {
-		return v.fault("is no trailer of an export of the audit log")
-	}
-	at, timed := parseTime(t.HeadAt)
-	v.found.Chain = Checkpoint{Head: ChainHead{Seq: t.HeadSeq, Hash: t.HeadChainHash}, At: at}
-	switch {
-	case t.LastSeq > v.found.Last:
-		return v.fault("is the trailer, and event seq %d is missing", v.found.Last+1)
-	case t.LastSeq != v.found.Last || t.Count != v.found.Count || t.ChainHash != v.found.Head || !v.endsWithin():
-		return v.fault("is changed: the trailer is not of these events")
-	case !timed || !bytes.Equal(canonicalJSON(t), line):
-		return v.fault("is changed: no trailer is written like this")
-	case t.Digest != t.digest(v.header):
-		return v.fault("is changed, or the header: the trailer's digest is of others")
-	}
-	if _, err := v.in.ReadByte(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("line %d is trailing data: it is after the trailer", v.n+1)
-	}
-	return v.readCheckpoint(t)
-}
-
-// endsWithin reports whether the export ends at the head that its trailer names, or before it.
-func (v *verification) endsWithin() bool {
-	head := v.found.Chain.Head
-	if head.Seq == v.found.Last {
-		return head.Hash == v.found.Head
-	}
-	return head.Seq > v.found.Last && isHash(head.Hash)
-}
-
-func (v *verification) readCheckpoint(t exportTrailer) error {
-	if v.proof.Key == nil {
-		return nil
-	}
-	if v.proof.Checkpoint != "" && !v.seen {
-		return fmt.Errorf("the checkpoint is of seq %d, and the export ends at seq %d", v.known.Seq, v.found.Last)
-	}
-	if t.Checkpoint == nil {
-		if v.proof.Checkpoint != "" {
-			return nil
-		}
-		return v.fault("has no checkpoint that the key could have signed")
-	}
-	signed, err := openCheckpoint(*t.Checkpoint, v.proof.Key, v.found.GroupID)
-	if err != nil {
-		return v.fault("has a checkpoint that %v", err)
-	}
-	last := ChainHead{Seq: v.found.Last, Hash: v.found.Head}
-	if signed.Checkpoint != v.found.Chain || signed.exported == nil || *signed.exported != last {
-		return v.fault("has a checkpoint of other events")
-	}
-	return nil
 }

@@ -1,12 +1,15 @@
 package docs_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,26 +61,37 @@ func TestPages_auditVerify(t *testing.T) {
 	t.Parallel()
 	s := startSigned(t)
 	note, export := s.save("/v1/audit/checkpoint", "note"), s.save("/v1/audit/export", "export")
-	signed := "tenant-registry " + quoted(t, "`(audit verify FILE -key VERIFIERKEY)`") + " " +
-		quoted(t, "and `(-checkpoint NOTEFILE)` in addition")
-	signed = strings.NewReplacer("FILE", export, "VERIFIERKEY", s.verifier, "NOTEFILE", note).Replace(signed)
+	signed := "tenant-registry " + quoted(t, "`(audit verify --key VERIFIERKEY FILE)`") + " " +
+		quoted(t, "`(--checkpoint NOTEFILE)` in addition")
+	signed = strings.NewReplacer("NOTEFILE", note, "FILE", export, "VERIFIERKEY", s.verifier).Replace(signed)
 	for _, script := range append(blocks(t, "bash"), signed) {
-		if said := s.run(script); !strings.HasPrefix(said, "ok: ") {
+		said, shown := s.run(script), regexp.MustCompile(`(?m)^# (.*)$`).FindAllStringSubmatch(script, -1)
+		if shown == nil && !strings.HasPrefix(said, "ok, ") {
 			t.Errorf("%s prints %s", script, said)
+		}
+		for i, line := range strings.SplitN(said, "\n", len(shown)) {
+			if shown != nil && !strings.HasPrefix(line, shown[i][1]+" ") {
+				t.Errorf("%s prints %s", script, said)
+			}
 		}
 	}
 	listed := map[string]bool{}
 	for _, row := range table(t, page("audit"), "Verifying an export") {
 		listed[row[0]] = true
 	}
-	if len(listed) != 3 || !listed["0"] || !listed["1"] || !listed["2"] {
+	if len(listed) != 4 || !listed["0"] || !listed["1"] || !listed["2"] || !listed["3"] {
 		t.Errorf("the page lists the exit codes %v", listed)
 	}
-	s.refuses("a file that is not an export", 1, "verify", note)
-	s.refuses("no file", 2, "verify")
+	part := s.save("/v1/audit/export?to_seq=1", "part")
+	s.ends("a file that is not an export", 2, "verify", note)
+	s.ends("no file", 2, "verify")
+	s.ends("an export without its end", 3, "verify", part)
+	s.ends("a part", 0, "verify", part, "--part")
+	s.ends("several files", 2, "verify", export, part, note)
 }
 
-func (s signedServer) refuses(name string, code int, args ...string) {
+// ends runs `audit` with arguments, which must end with this exit code.
+func (s signedServer) ends(name string, code int, args ...string) {
 	s.t.Helper()
 	cmd := exec.Command(s.program, append([]string{"audit"}, args...)...)
 	if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != code {
@@ -85,8 +99,8 @@ func (s signedServer) refuses(name string, code int, args ...string) {
 	}
 }
 
-// TestPages_auditThreats makes the manipulations of the page's threat model that an export alone, or a checkpoint, must
-// reveal.
+// TestPages_auditThreats makes the manipulations of the page's threat model that can be made of an export, and compares
+// the verdicts on them.
 func TestPages_auditThreats(t *testing.T) {
 	t.Parallel()
 	s := startSigned(t)
@@ -102,6 +116,17 @@ func TestPages_auditThreats(t *testing.T) {
 	}
 	last := len(whole) - 1
 	otherCheckpoint := strings.Replace(whole[last], `"checkpoint":"`, `"checkpoint":"x`, 1)
+	broken := func(lines []string) (file string) {
+		t.Helper()
+		file = filepath.Join(t.TempDir(), "broken")
+		if err := os.WriteFile(file, []byte(strings.Join(lines, "")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Equal(lines, whole) {
+			t.Errorf("nothing is changed: %s", lines[0])
+		}
+		return file
+	}
 	for name, lines := range map[string][]string{
 		"changed":               replaced(whole, 1, strings.Replace(whole[1], `"crud":"`, `"crud":"x`, 1)),
 		"missing":               slices.Delete(slices.Clone(whole), 1, 2),
@@ -109,28 +134,48 @@ func TestPages_auditThreats(t *testing.T) {
 		"out of order":          replaced(replaced(whole, 1, whole[2]), 2, whole[1]),
 		"truncated":             whole[:last],
 		"after the trailer":     append(slices.Clone(whole), whole[1]),
-		"header":                replaced(whole, 0, strings.Replace(whole[0], `"version":`, `"version":1`, 1)),
+		"header":                replaced(whole, 0, strings.Replace(whole[0], `"first_seq":`, `"first_seq":1`, 1)),
 		"trailer":               replaced(whole, last, strings.Replace(whole[last], `"count":`, `"count":1`, 1)),
 		"checkpoint of another": replaced(whole, last, otherCheckpoint),
 	} {
-		file := filepath.Join(t.TempDir(), "broken")
-		if err := os.WriteFile(file, []byte(strings.Join(lines, "")), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if slices.Equal(lines, whole) {
-			t.Errorf("%s: nothing is changed", name)
-		}
-		s.refuses(name, 1, "verify", file)
+		s.ends(name, 1, "verify", broken(lines))
 	}
+
+	const actor, event = `"disclosed":\{"actor":\[[^\]]*\],`, `"event":{`
+	removed := regexp.MustCompile(actor).ReplaceAllString(whole[1], `"disclosed":{`)
+	marked := strings.Replace(removed, event, `"erased":[{"by":99,"part":"actor"}],`+event, 1)
+	s.ends("a part without an erasure", 1, "verify", broken(summed(replaced(whole, 1, removed))))
+	s.ends("a mark by an erasure that never comes", 3, "verify", broken(summed(replaced(whole, 1, marked))))
+	s.ends("the same, as a part", 3, "verify", "--part", broken(summed(replaced(whole, 1, marked))))
+
+	cut, hash := slices.Delete(slices.Clone(whole), last-1, last), regexp.MustCompile(`"chain_hash":"[0-9a-f]+"`)
+	number := func(name string, n int) string { return `"` + name + `":` + strconv.Itoa(n) }
+	end := hash.FindString(cut[last-2])
+	cut[last-1] = hash.ReplaceAllString(cut[last-1], end)
+	for _, name := range []string{"count", "last_seq"} {
+		cut[last-1] = strings.Replace(cut[last-1], number(name, last-1), number(name, last-2), 1)
+	}
+	s.ends("the newest event cut off", 3, "verify", "--key", s.verifier, broken(summed(cut)))
+	cut[0] = strings.Replace(hash.ReplaceAllString(cut[0], end), number("seq", last-1), number("seq", last-2), 1)
+	s.ends("the same, header changed to fit", 1, "verify", "--key", s.verifier, broken(summed(cut)))
+	cut[last-1] = regexp.MustCompile(`"checkpoint":".*?",`).ReplaceAllString(cut[last-1], "")
+	s.ends("the same, without the checkpoint", 0, "verify", broken(summed(cut)))
+	s.ends("the same with the key", 1, "verify", "--key", s.verifier, broken(summed(cut)))
 
 	earlier := s.save("/v1/audit/export?"+acme, "earlier")
 	newKeys(t, s.base, 1)
 	note := s.save("/v1/audit/checkpoint?"+acme, "note")
-	said := s.run("tenant-registry audit verify " + earlier + " -key " + s.verifier)
-	if !strings.HasPrefix(said, "ok: ") {
-		t.Errorf("an earlier export by itself: %s", said)
-	}
-	s.refuses("an earlier export as the newest", 1, "verify", earlier, "-key", s.verifier, "-checkpoint", note)
+	s.ends("an earlier export by itself", 0, "verify", earlier, "--key", s.verifier)
+	s.ends("an earlier export as the newest", 3, "verify", earlier, "--key", s.verifier, "--checkpoint", note)
+	s.ends("a checkpoint without a key", 2, "verify", earlier, "--checkpoint", note)
+}
+
+// summed has the trailer's sha256 computed again.
+func summed(lines []string) []string {
+	last := len(lines) - 1
+	until, _, _ := strings.Cut(lines[last], `,"sha256":`)
+	sum := sha256.Sum256([]byte(strings.Join(lines[:last], "") + until))
+	return replaced(lines, last, until+`,"sha256":"`+hex.EncodeToString(sum[:])+`"}`+"\n")
 }
 
 func replaced(lines []string, at int, line string) []string {

@@ -24,13 +24,13 @@ var files embed.FS
 
 // order is the order of the navigation. Every file of pages is in it, by its slug.
 var order = []string{
-	"concepts", "conventions", "revocation", "clients", "access", "shares", "audit", "operations", "benchmarks",
-	"dependencies", "decisions",
+	"concepts", "conventions", "revocation", "clients", "access", "shares", "audit", "audit-checker", "operations",
+	"benchmarks", "dependencies", "decisions",
 }
 
 // Page is one page of the documentation.
 type Page struct {
-	Slug    string // names the page in a path; lower-case letters only, and stable
+	Slug    string // names the page in a path; lower-case words with hyphens between them, and stable
 	Title   string // the page's first heading, as text
 	Summary string // the page's first paragraph, as text on one line
 }

@@ -76,6 +76,12 @@ func TestFacts_privileges(t *testing.T) {
 		if listed[table.Name] != want {
 			t.Errorf("the page says %q of %s, granted is %q", listed[table.Name], table.Name, want)
 		}
+		for _, function := range table.AppFunctions {
+			name, _, _ := strings.Cut(function, "(")
+			if got := quoted(t, "The server also gets EXECUTE on the function `(\\w+)`"); got != name {
+				t.Errorf("the page names the function %s, granted is %s", got, name)
+			}
+		}
 	}
 	if len(listed) != len(migrations.Tables) {
 		t.Errorf("the page lists %d tables, there are %d", len(listed), len(migrations.Tables))

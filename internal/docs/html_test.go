@@ -32,7 +32,7 @@ func TestPages(t *testing.T) {
 		t.Errorf("there are %d files and %d pages (%v)", len(files), len(docs.Pages()), err)
 	}
 	for _, p := range docs.Pages() {
-		if !regexp.MustCompile(`^[a-z]+$`).MatchString(p.Slug) || p.Title == "" || p.Summary == "" ||
+		if !regexp.MustCompile(`^[a-z]+(-[a-z]+)*$`).MatchString(p.Slug) || p.Title == "" || p.Summary == "" ||
 			strings.ContainsAny(p.Title+p.Summary, "\n`[") {
 			t.Errorf("the page is %+v", p)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -76,10 +77,10 @@ func (g grants) apply(ctx context.Context, to Roles) error {
 	}
 	for _, role := range []struct {
 		name string
-		of   func(migrations.Table) []string
+		of   func(migrations.Table) privileges
 	}{
-		{to.App, func(t migrations.Table) []string { return t.App }},
-		{to.Auditor, func(t migrations.Table) []string { return t.Auditor }},
+		{to.App, func(t migrations.Table) privileges { return privileges{t.App, t.AppFunctions} }},
+		{to.Auditor, func(t migrations.Table) privileges { return privileges{t.Auditor, nil} }},
 	} {
 		if role.name == "" {
 			continue
@@ -91,9 +92,12 @@ func (g grants) apply(ctx context.Context, to Roles) error {
 	return g.checkOwned(ctx, to)
 }
 
+// privileges are those on one table, and the functions of it that may be called.
+type privileges struct{ table, functions []string }
+
 // grant gives one role what it needs, in place of what it had.
 func (g grants) grant(
-	ctx context.Context, name, database string, privileges func(migrations.Table) []string,
+	ctx context.Context, name, database string, needs func(migrations.Table) privileges,
 ) error {
 	if err := g.checkRole(ctx, name); err != nil {
 		return err
@@ -105,8 +109,16 @@ func (g grants) grant(
 		`REVOKE ALL ON ` + g.list() + ` FROM ` + role,
 	}
 	for _, t := range g.tables {
-		if needed := privileges(t); len(needed) > 0 {
-			statements = append(statements, `GRANT `+strings.Join(needed, ", ")+` ON `+g.qualified(t)+` TO `+role)
+		needed := needs(t)
+		if len(needed.table) > 0 {
+			statements = append(statements, `GRANT `+strings.Join(needed.table, ", ")+` ON `+g.qualified(t)+` TO `+role)
+		}
+		for _, function := range t.AppFunctions {
+			name := `FUNCTION ` + pgx.Identifier{g.schema}.Sanitize() + `.` + function
+			statements = append(statements, `REVOKE ALL ON `+name+` FROM PUBLIC`, `REVOKE ALL ON `+name+` FROM `+role)
+			if slices.Contains(needed.functions, function) {
+				statements = append(statements, `GRANT EXECUTE ON `+name+` TO `+role)
+			}
 		}
 	}
 	for _, sql := range statements {

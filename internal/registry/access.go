@@ -15,7 +15,7 @@ type Caller struct {
 	Actor  audit.Party
 	Access Access
 	// OnBehalfOf is whom the actor claims to act for; recorded as claimed. Absent if its ID is empty.
-	OnBehalfOf audit.Party
+	OnBehalfOf audit.Named
 	// Idempotency makes a command repeatable; nil: every request is a command of its own.
 	Idempotency *Idempotency
 	// ExpectedVersions are the versions of the object named by its id that a change is meant for; nil: any. A replay
@@ -28,12 +28,15 @@ type Caller struct {
 	urgent bool // the change is a revocation: no share of its tenant refuses it
 }
 
+// OnBehalfOf stands between an actor and whom it claimed to act for, in the records of who created something.
+const OnBehalfOf = " on behalf of "
+
 // createdBy is the text that a record stores of its creator: the actor's id, and whom it claimed to act for.
 func (c Caller) createdBy() string {
 	if c.OnBehalfOf.ID == "" {
 		return c.Actor.ID
 	}
-	return c.Actor.ID + " on behalf of " + c.OnBehalfOf.ID
+	return c.Actor.ID + OnBehalfOf + c.OnBehalfOf.ID
 }
 
 // expectVersion refuses a change of an object that is in none of the expected versions.

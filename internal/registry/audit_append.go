@@ -24,9 +24,14 @@ type AuditWriter interface {
 	// the log and some groups' chains stand, and the events that were written under some idempotency keys. It is the
 	// last lock a transaction takes.
 	LockAuditLog(ctx context.Context, groups []uuid.UUID, keys []audit.Digest) (AuditHeads, error)
+	// LockForAppend is TenantWriter.LockTenantsShared and then LockAuditLog in one call, for a transaction that does
+	// nothing between them.
+	LockForAppend(ctx context.Context, tenants []uuid.UUID, skipLocked bool, groups []uuid.UUID, keys []audit.Digest,
+	) (locked map[uuid.UUID]bool, heads AuditHeads, err error)
 	// InsertAuditEvents appends events under the audit lock. ErrNoParent if the group of one is a tenant that does not
 	// exist, ErrDuplicate if its id exists or its place is not the next one (its pos the log's, its seq its group's,
-	// and PrevChainHash the hash of the group's head), ErrIdempotencyKeyUsed if its idempotency record exists.
+	// and PrevChainHash the hash of the group's head), ErrIdempotencyKeyUsed if its idempotency record exists. It is
+	// the last write of a transaction; such an error may also be that of the next call, or of Tx.
 	InsertAuditEvents(ctx context.Context, events []audit.Event) error
 }
 
@@ -101,7 +106,7 @@ func (s *Service) record(
 		return Result[[]audit.Event]{}, err
 	}
 	s.shares.events.Charge(by.holder(), int64(len(events)))
-	r := newAppendRequest(ctx, by.Actor.ID, len(events), by.idempotencyRecord(events), pointer)
+	r := newAppendRequest(ctx, by.Actor.ID, len(events), by.requestRecord(events), pointer)
 	for _, e := range events {
 		r.add(s.reported(e, by))
 	}
@@ -166,8 +171,8 @@ func unknownGroups(found []violation.Violation) error {
 // reported completes an event that a caller reports.
 func (s *Service) reported(e audit.Event, by Caller) audit.Event {
 	e.ID, e.Received = newID(), s.clock()
-	e.EmitterID, e.EmitterName = by.Actor.ID, by.Actor.Name
-	e.Fields = by.withOnBehalfOf(e.Fields)
+	e.Emitter, e.OnBehalfOf = audit.Named{ID: by.Actor.ID, Name: by.Actor.Name}, by.OnBehalfOf
+	e.Hash, e.SentGroupID = e.RetracedHash(), "" // of what the caller sent
 	e.Created = timestamp.Truncate(e.Created)
 	if e.Created.IsZero() {
 		e.Created = e.Received
@@ -184,7 +189,7 @@ func (s *Service) reported(e audit.Event, by Caller) audit.Event {
 // appendOwnEvents appends events of this service that belong to no change, all of them or none. They are in no caller's
 // share.
 func (s *Service) appendOwnEvents(ctx context.Context, events ...audit.Event) error {
-	r := newAppendRequest(ctx, "", len(events), audit.IdempotencyRecord{}, func(int) string { return "" })
+	r := newAppendRequest(ctx, "", len(events), requestRecord{}, func(int) string { return "" })
 	for _, e := range events {
 		r.add(e)
 	}

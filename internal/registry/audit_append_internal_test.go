@@ -40,10 +40,10 @@ func TestAppendEvents_placesAndHashes(t *testing.T) {
 	t.Parallel()
 	tx := &chainTx{pos: 41, chains: map[uuid.UUID]audit.ChainHead{}}
 	for range 3 {
-		// with a place and hashes of its author's own, which must not count
+		// with a place and chain hashes of its author's own, which must not count
 		forged := audit.Event{
-			ID: newID(), Pos: 70, Seq: 7, GroupID: AcmeID, Action: "a.b", CRUD: audit.Update, Hash: "aa",
-			PrevChainHash: "bb", ChainHash: "cc",
+			ID: newID(), Pos: 70, Seq: 7, GroupID: AcmeID, Action: "a.b", CRUD: audit.Update, PrevChainHash: "bb",
+			ChainHash: "cc",
 		}
 		if err := appendEvents(t.Context(), tx, []audit.Event{forged}); err != nil {
 			t.Fatal(err)
@@ -61,7 +61,7 @@ func TestAppendEvents_placesAndHashes(t *testing.T) {
 			t.Errorf("event %d has the hashes %s and %s", i, e.Hash, e.ChainHash)
 		}
 		var members map[string]any
-		if err := json.Unmarshal(e.Canonical(), &members); err != nil || members["hash"] != e.Hash ||
+		if err := json.Unmarshal(e.Skeleton(), &members); err != nil || members["seq"] != float64(i+1) ||
 			members["prev_chain_hash"] != prev {
 			t.Errorf("event %d hashes %v (%v)", i, members, err)
 		}
@@ -79,7 +79,7 @@ func TestReported_completesTheEvent(t *testing.T) {
 
 	e := s.reported(reportedEvent(), by)
 	if e.ID == uuid.Nil || e.Received != received || e.Created != received || e.CorrelationID != "r-1" ||
-		e.EmitterID != "svc" || e.EmitterName != "Portal" {
+		e.Emitter.ID != "svc" || e.Emitter.Name != "Portal" {
 		t.Errorf("what the caller left out: %+v", e)
 	}
 	if e.Actor.ID != "u" || e.SourceIP != "" || e.Component != "" {
@@ -99,13 +99,13 @@ func TestReported_completesTheEvent(t *testing.T) {
 		time.Date(1999, 1, 1, 0, 30, 0, 123_456_789, berlin), now.Add(100 * 365 * 24 * time.Hour),
 	} {
 		given := reportedEvent()
-		given.Created, given.CorrelationID, given.EmitterID = created, "mine", "forged"
+		given.Created, given.CorrelationID, given.Emitter.ID = created, "mine", "forged"
 		e := s.reported(given, by)
 		if want := created.UTC().Truncate(time.Microsecond); e.Created != want || e.Received != received {
 			t.Errorf("created %v, received %v; want %v, %v", e.Created, e.Received, want, received)
 		}
-		if e.CorrelationID != "mine" || e.EmitterID != "svc" {
-			t.Errorf("correlation %q, emitter %q", e.CorrelationID, e.EmitterID)
+		if e.CorrelationID != "mine" || e.Emitter.ID != "svc" {
+			t.Errorf("correlation %q, emitter %q", e.CorrelationID, e.Emitter.ID)
 		}
 	}
 }

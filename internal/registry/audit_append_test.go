@@ -36,14 +36,14 @@ func TestRecordEvent_completesAndStores(t *testing.T) {
 		"to come": {*at(1000 * time.Hour), *at(1000 * time.Hour)},
 	} {
 		e := reported(acme.ID)
-		e.Created, e.SourceIP, e.Fields, e.Metadata =
-			c.created, "2001:0DB8::1", map[string]string{"a": "1"}, map[string]string{}
+		e.Created, e.Fields, e.Metadata = c.created, map[string]string{"a": "1"}, map[string]string{}
 		e.ID, e.Seq, e.Pos, e.Hash, e.ChainHash, e.PrevChainHash, e.Received =
 			uuid.New(), 99, 99, "forged", "forged", "forged", *at(-time.Hour)
 		written, err := testkit.Value(f.s.RecordEvent(f.ctx, f.by, e))
 		f.must(err)
 		if written.ID == e.ID || written.Created != c.want || written.Received != noon ||
-			written.SourceIP != "2001:db8::1" || written.EmitterID != "op-1" || written.CorrelationID != "req-1" {
+			written.Emitter != (audit.Named{ID: "op-1", Name: "Platform operator"}) ||
+			written.CorrelationID != "req-1" {
 			t.Errorf("%s: %+v", name, written)
 		}
 		stored, err := f.s.Event(f.ctx, f.by, written.ID)
@@ -61,6 +61,28 @@ func TestRecordEvent_completesAndStores(t *testing.T) {
 		t.Errorf("of a frozen tenant: %v", err)
 	}
 	dense(t, f.log())
+}
+
+// TestRecordEvent_hashesWhatWasSent asserts that Retraced's hash is over the event as its caller wrote it, and the
+// chain over what is stored: an address in its canonical form, and whom the caller acts for, which Retraced does not
+// know.
+func TestRecordEvent_hashesWhatWasSent(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	by := f.by
+	by.OnBehalfOf = audit.Named{ID: "u-1", Name: "A user"}
+	sent := reported(uuid.Nil)
+	sent.SourceIP, sent.Metadata = "2001:0DB8::1", map[string]string{}
+	written, err := testkit.Value(f.s.RecordEvent(f.ctx, by, sent))
+	f.must(err)
+	sent.ID = written.ID
+	if written.Hash != registry.RetracedHash(sent) || written.Hash == registry.RetracedHash(written) ||
+		written.ChainHash != registry.ChainHash(written) {
+		t.Errorf("the hashes are %s and %s", written.Hash, written.ChainHash)
+	}
+	if written.SourceIP != "2001:db8::1" || written.OnBehalfOf != by.OnBehalfOf || written.Fields != nil {
+		t.Errorf("written is %+v", written)
+	}
 }
 
 func TestRecordEvent_refusalsLeaveNothing(t *testing.T) {

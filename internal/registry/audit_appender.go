@@ -33,7 +33,7 @@ type appendRequest struct {
 	sealed  []audit.Sealed  // of each
 	bytes   int             // of their texts
 	pointer func(int) string
-	record  audit.IdempotencyRecord
+	record  requestRecord
 	done    chan struct{} // closed when what follows is settled
 
 	written  []audit.Event
@@ -43,7 +43,7 @@ type appendRequest struct {
 }
 
 func newAppendRequest(
-	ctx context.Context, caller string, count int, record audit.IdempotencyRecord, pointer func(int) string,
+	ctx context.Context, caller string, count int, record requestRecord, pointer func(int) string,
 ) *appendRequest {
 	return &appendRequest{
 		ctx: ctx, caller: caller, events: make([]audit.Event, 0, count), sealed: make([]audit.Sealed, 0, count),
@@ -53,9 +53,7 @@ func newAppendRequest(
 
 // add adds an event, and computes in advance what does not depend on its place.
 func (r *appendRequest) add(e audit.Event) {
-	if e.Idempotency = r.record; r.record != (audit.IdempotencyRecord{}) {
-		e.Idempotency.Ordinal = len(r.events)
-	}
+	e.Idempotency = r.record.forEvent(len(r.events))
 	sealed := e.Seal()
 	r.events, r.sealed, r.bytes = append(r.events, e), append(r.sealed, sealed), r.bytes+e.Size()
 }
@@ -166,13 +164,7 @@ func commitTogether(store Store, batch []*appendRequest) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), batchTimeout)
 	defer cancel()
 	err := recoverToError(func() error {
-		return txOrConfirm(ctx, store, func(tx Tx) error {
-			locked, err := tx.LockTenantsShared(ctx, tenantsOf(batch), true)
-			if err != nil {
-				return err
-			}
-			return appendAll(ctx, tx, batch, locked)
-		})
+		return txOrConfirm(ctx, store, func(tx Tx) error { return appendAll(ctx, tx, batch, true) })
 	})
 	for _, r := range batch {
 		if err != nil {
@@ -197,17 +189,12 @@ func recoverToError(fn func() error) (err error) {
 func (r *appendRequest) commitAlone(ctx context.Context, store Store) error {
 	commit := func() error {
 		return txOrConfirm(ctx, store, func(tx Tx) error {
-			if r.record != (audit.IdempotencyRecord{}) {
-				if _, err := tx.ReserveIdempotencyKey(ctx, r.record.Key); err != nil {
+			if r.record.given() {
+				if _, err := tx.ReserveIdempotencyKey(ctx, r.record.key); err != nil {
 					return err
 				}
 			}
-			batch := []*appendRequest{r}
-			locked, err := tx.LockTenantsShared(ctx, tenantsOf(batch), false)
-			if err != nil {
-				return err
-			}
-			return appendAll(ctx, tx, batch, locked)
+			return appendAll(ctx, tx, []*appendRequest{r}, false)
 		})
 	}
 	err := commit()
@@ -233,19 +220,18 @@ func tenantsOf(batch []*appendRequest) []uuid.UUID {
 	return slices.SortedFunc(maps.Keys(groups), func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 }
 
-// appendAll takes the audit lock and settles each request: its events' places, a replay, or a refusal. locked has the
-// tenants that exist, true for those that this transaction keeps from being deleted. errNothingWritten if no event got
-// a place.
-func appendAll(ctx context.Context, tx Tx, batch []*appendRequest, locked map[uuid.UUID]bool) error {
+// appendAll locks the tenants, with skipLocked those that no other transaction has locked, then takes the audit lock
+// and settles each request: its events' places, a replay, or a refusal. errNothingWritten if no event got a place.
+func appendAll(ctx context.Context, tx Tx, batch []*appendRequest, skipLocked bool) error {
 	groups, keys, count := tenantsOf(batch), []audit.Digest{}, 0
 	for _, r := range batch {
 		count += len(r.events)
 		r.written, r.err, r.alone, r.replayed = nil, nil, false, false
-		if r.record != (audit.IdempotencyRecord{}) {
-			keys = append(keys, r.record.Key)
+		if r.record.given() {
+			keys = append(keys, r.record.key)
 		}
 	}
-	heads, err := tx.LockAuditLog(ctx, append(groups, uuid.Nil), keys)
+	locked, heads, err := tx.LockForAppend(ctx, groups, skipLocked, append(slices.Clone(groups), uuid.Nil), keys)
 	if err != nil {
 		return err
 	}
@@ -255,16 +241,16 @@ func appendAll(ctx context.Context, tx Tx, batch []*appendRequest, locked map[uu
 			r.err = errCallerGone
 			continue
 		}
-		if r.settled(heads.Earlier[r.record.Key], locked) {
+		if r.settled(heads.Earlier[r.record.key], locked) {
 			continue
 		}
 		r.written = r.events // which have a place from now on; another one if the transaction is run again
 		for i := range r.events {
 			e := &r.events[i]
 			*e = heads.place(*e, r.sealed[i])
-			if r.record != (audit.IdempotencyRecord{}) { // the same key may come again in this batch
+			if r.record.given() { // the same key may come again in this batch
 				earlier := EarlierEvent{IdempotencyRecord: e.Idempotency, ID: e.ID, Hash: e.Hash}
-				heads.Earlier[r.record.Key] = append(heads.Earlier[r.record.Key], earlier)
+				heads.Earlier[r.record.key] = append(heads.Earlier[r.record.key], earlier)
 			}
 		}
 		placed = append(placed, r.written...)
@@ -277,7 +263,7 @@ func appendAll(ctx context.Context, tx Tx, batch []*appendRequest, locked map[uu
 
 // settled answers a request that appends nothing now, and reports whether it did.
 func (r *appendRequest) settled(earlier []EarlierEvent, locked map[uuid.UUID]bool) bool {
-	replayed, err := replays(r.record, earlier)
+	replayed, err := r.record.replays(earlier)
 	if err != nil {
 		r.err = err
 		return true

@@ -61,12 +61,14 @@ func (tx gatedTx) InsertAuditEvents(ctx context.Context, events []audit.Event) e
 	return tx.Tx.InsertAuditEvents(ctx, events)
 }
 
-func (tx gatedTx) LockTenantsShared(ctx context.Context, ids []uuid.UUID, skipLocked bool) (map[uuid.UUID]bool, error) {
-	locked, err := tx.Tx.LockTenantsShared(ctx, ids, skipLocked)
+func (tx gatedTx) LockForAppend(
+	ctx context.Context, tenants []uuid.UUID, skipLocked bool, groups []uuid.UUID, keys []audit.Digest,
+) (map[uuid.UUID]bool, registry.AuditHeads, error) {
+	locked, heads, err := tx.Tx.LockForAppend(ctx, tenants, skipLocked, groups, keys)
 	if tx.s.skip != nil && skipLocked {
 		tx.s.skip(locked)
 	}
-	return locked, err
+	return locked, heads, err
 }
 
 // together reports n events while the first one's transaction waits, so that all others are there when it ends; event

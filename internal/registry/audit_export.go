@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -77,7 +78,7 @@ type ExportRequest struct {
 	GroupID *uuid.UUID // nil: the platform's, for an operator
 	From    int64      // the first seq; 0: 1
 	To      int64      // the last seq; 0, or beyond the newest: the newest
-	Cursor  int64      // the seq after which the export begins, where an earlier one ended; instead of From
+	Cursor  string     // where an earlier export ended, after which this one begins; instead of From
 	Format  string     // recorded
 	Head    bool       // only where the export would begin and end: recorded as a read
 }
@@ -154,13 +155,18 @@ func (s *Service) beginExport(ctx context.Context, by Caller, r ExportRequest) (
 	if err != nil {
 		return nil, err
 	}
+	after, err := PageRequest{Cursor: r.Cursor}.cursorPlace()
+	if err != nil {
+		return nil, err
+	}
+	if after.position > head.Seq {
+		return nil, errCursorGone
+	}
 	x := &Export{
-		GroupID: groupOf(r.GroupID), First: max(r.From, r.Cursor+1), Last: head.Seq, next: firstExportPage, s: s,
+		GroupID: groupOf(r.GroupID), First: max(r.From, after.position+1), Last: head.Seq, next: firstExportPage, s: s,
 	}
 	x.chain = audit.Checkpoint{Head: head, At: at}
 	switch {
-	case x.First > head.Seq+1 && r.Cursor > 0:
-		return nil, invalidParameter("cursor", violation.OwnExportCursor)
 	case x.First > head.Seq+1:
 		return nil, invalidParameter("from_seq", violation.BeyondChain)
 	case r.To > 0 && r.To < x.First-1: // one before it is an export without events
@@ -168,7 +174,10 @@ func (s *Service) beginExport(ctx context.Context, by Caller, r ExportRequest) (
 	case r.To > 0:
 		x.Last = min(r.To, head.Seq)
 	}
-	if x.prev, err = x.chainHash(ctx, x.First-1); err == nil {
+	if x.prev, err = x.chainHash(ctx, x.First-1); err == nil && !strings.HasPrefix(x.prev, after.hash) {
+		err = errCursorGone
+	}
+	if err == nil {
 		x.begun, err = x.page(ctx, x.First)
 	}
 	return x, err
@@ -179,14 +188,11 @@ func (x *Export) chainHash(ctx context.Context, seq int64) (string, error) {
 	if seq == 0 {
 		return audit.ZeroHash, nil
 	}
-	rows, err := x.s.store.ListAuditEvents(ctx, x.query(seq, 1))
-	if err == nil && len(rows.Items) == 0 {
+	hash, err := x.s.chainHashAt(ctx, &x.GroupID, seq)
+	if errors.Is(err, ErrNotFound) {
 		err = audit.ErrGap
 	}
-	if err != nil {
-		return "", err
-	}
-	return rows.Items[0].ChainHash, nil
+	return hash, err
 }
 
 // query asks for events of the chain from a seq on.
@@ -219,10 +225,10 @@ func nextExportPage(events []audit.Event) int {
 	return min(max(len(events)*exportPageBytes/max(size, 1), minExportPage), len(events)+len(events)/2+1, maxExportPage)
 }
 
-// NDJSON writes the export as audit.ExportWriter does. cursor makes the cursor with which another export continues
-// after a seq: where this one ends, which is earlier if the service drains.
-func (x *Export) NDJSON(ctx context.Context, out io.Writer, cursor func(seq int64) string) error {
-	w := audit.NewExportWriter(out, x.GroupID, x.First, x.prev)
+// NDJSON writes the export as audit.ExportWriter does. cursor makes the cursor with which another export continues of
+// the place where this one ends, which is earlier if the service drains.
+func (x *Export) NDJSON(ctx context.Context, out io.Writer, cursor func(place string) string) error {
+	w := audit.NewExportWriter(out, x.GroupID, x.First, x.prev, x.chain)
 	err := x.Pages(ctx, func(events []audit.Event) error {
 		if err := w.Write(events); err != nil {
 			return err
@@ -235,7 +241,11 @@ func (x *Export) NDJSON(ctx context.Context, out io.Writer, cursor func(seq int6
 	if err != nil && !errors.Is(err, errDraining) {
 		return err
 	}
-	return w.Close(cursor(w.Head().Seq), x.chain, x.s.signer)
+	end := logPlace{}
+	if last := w.Head(); last.Seq > 0 {
+		end = placeOf(last.Seq, last.Hash)
+	}
+	return w.Close(cursor(end.String()), x.s.signer)
 }
 
 var errDraining = errors.New("the service drains")

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -49,6 +48,9 @@ func (f *fixture) chains() registry.Tenant {
 	return tenant
 }
 
+// asIs is the cursor of a place.
+func asIs(place string) string { return place }
+
 // exported is an export as NDJSON.
 func (f *fixture) exported(r registry.ExportRequest) string {
 	f.t.Helper()
@@ -56,8 +58,13 @@ func (f *fixture) exported(r registry.ExportRequest) string {
 	f.must(err)
 	defer export.Close()
 	var text bytes.Buffer
-	f.must(export.NDJSON(f.ctx, &text, func(seq int64) string { return strconv.FormatInt(seq, 10) }))
+	f.must(export.NDJSON(f.ctx, &text, asIs))
 	return text.String()
+}
+
+// verified is the verdict on an export.
+func verified(text string, p audit.Proof) audit.Verdict {
+	return audit.VerifyExport(strings.NewReader(text), p)
 }
 
 // Every part of a chain is an export that the offline verifier accepts, alone and with a checkpoint of where it ends.
@@ -76,30 +83,35 @@ func TestExport_partsVerify(t *testing.T) {
 		"a part":            {registry.ExportRequest{From: 3, To: 5}, 3, 5},
 		"beyond the newest": {registry.ExportRequest{From: 3, To: 99}, 3, 8},
 		"the last":          {registry.ExportRequest{From: 8}, 8, 8},
-		"after a cursor":    {registry.ExportRequest{Cursor: 6}, 7, 8},
-		"nothing left":      {registry.ExportRequest{Cursor: 8}, 9, 8},
-		"nothing wanted":    {registry.ExportRequest{Cursor: 4, To: 4}, 5, 4},
+		"after a cursor":    {registry.ExportRequest{Cursor: f.placeOf(tenant, 6)}, 7, 8},
+		"nothing left":      {registry.ExportRequest{Cursor: f.placeOf(tenant, 8)}, 9, 8},
+		"nothing wanted":    {registry.ExportRequest{Cursor: f.placeOf(tenant, 4), To: 4}, 5, 4},
 	} {
 		c.part.GroupID = &tenant.ID
 		text := f.exported(c.part)
-		got, err := audit.VerifyExport(strings.NewReader(text), audit.Proof{Key: verifier})
-		if err != nil || got.First != c.first || got.Last != c.last || got.Count != c.last-c.first+1 ||
+		got := verified(text, audit.Proof{Key: verifier, Part: true})
+		if got.Status != audit.OK || got.First != c.first || got.Last != c.last || got.Count != c.last-c.first+1 ||
 			got.GroupID != tenant.ID {
-			t.Errorf("%s: %+v, %v", name, got, err)
+			t.Errorf("%s: %+v", name, got)
 		}
-		_, err = audit.VerifyExport(strings.NewReader(text), audit.Proof{Key: verifier, Checkpoint: checkpoint})
-		if known := c.last == 8; known != (err == nil) {
-			t.Errorf("%s, with a checkpoint of seq 8: %v", name, err)
+		want := audit.Unproven
+		if c.last == 8 {
+			want = audit.OK
+		}
+		for _, proof := range []audit.Proof{{}, {Key: verifier, Checkpoint: checkpoint}} {
+			if got := verified(text, proof); got.Status != want {
+				t.Errorf("%s is %q by %+v", name, got.Text, proof)
+			}
 		}
 	}
 	platform := f.exported(registry.ExportRequest{})
-	got, err := audit.VerifyExport(strings.NewReader(platform), audit.Proof{Key: verifier})
-	if err != nil || got.GroupID != uuid.Nil || got.Count != 1 {
-		t.Errorf("the platform's: %+v, %v", got, err)
+	got := verified(platform, audit.Proof{Key: verifier})
+	if got.Status != audit.OK || got.GroupID != uuid.Nil || got.Count != 1 {
+		t.Errorf("the platform's: %+v", got)
 	}
-	_, err = audit.VerifyExport(strings.NewReader(platform), audit.Proof{Key: verifier, Checkpoint: checkpoint})
-	if err == nil || !strings.Contains(err.Error(), "of another chain") {
-		t.Errorf("the platform's with a tenant's checkpoint: %v", err)
+	got = verified(platform, audit.Proof{Key: verifier, Checkpoint: checkpoint})
+	if got.Status != audit.Fault || !strings.Contains(got.Text, "of another chain") {
+		t.Errorf("the platform's with a tenant's checkpoint: %+v", got)
 	}
 }
 
@@ -123,7 +135,7 @@ func TestExport_foreignChainsAreRefused(t *testing.T) {
 		}
 	}
 	for where, r := range map[string]registry.ExportRequest{
-		"cursor": {Cursor: 9}, "from_seq": {From: 10}, "to_seq": {From: 5, To: 3},
+		"cursor": {Cursor: "9"}, "from_seq": {From: 10}, "to_seq": {From: 5, To: 3},
 	} {
 		r.GroupID = &tenant.ID
 		_, err := f.s.Export(f.ctx, f.by, r)

@@ -231,6 +231,9 @@ func (s *Service) follow(ctx context.Context, by Caller, q AuditQuery, wait time
 		return auditPage{}, err
 	}
 	defer release()
+	if err := s.beginAt(ctx, by, &q); err != nil {
+		return auditPage{}, err
+	}
 	if wait == 0 {
 		return s.auditPageInTime(ctx, by, q)
 	}
@@ -245,7 +248,7 @@ func (s *Service) follow(ctx context.Context, by Caller, q AuditQuery, wait time
 		if err != nil || len(page.Items) > 0 || page.truncated || !s.follower.awaitNews(waiting, news) {
 			return page, err
 		}
-		q.Cursor = page.Next
+		q.Position, q.at = page.end.position, page.end
 	}
 }
 

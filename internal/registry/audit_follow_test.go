@@ -3,7 +3,6 @@ package registry_test
 import (
 	"context"
 	"errors"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/breakpilot/tenant-registry/internal/audit"
 	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/share"
 	"github.com/breakpilot/tenant-registry/internal/store/memory"
 	"github.com/breakpilot/tenant-registry/internal/testkit"
 )
@@ -127,11 +127,11 @@ func TestFollow_ownAppendsWakeAtOnce(t *testing.T) {
 	} {
 		q := ascending
 		for _, e := range f.log() {
-			q.Cursor = strconv.FormatInt(e.Pos, 10)
+			q.Cursor = place(e.Pos, e)
 		}
 		pages := store.pages.Load()
 		got := f.follow(f.ctx, q, registry.MaxWait)
-		testkit.Eventually(t, "it waits", func() bool { return f.s.LongPolls() == 1 && store.pages.Load() > pages })
+		testkit.Eventually(t, "it waits", func() bool { return f.s.LongPolls() == 1 && store.pages.Load() > pages+1 })
 		f.must(write())
 		if page := <-got; len(page.Items) != 1 {
 			t.Errorf("%s: %+v", name, page)
@@ -148,18 +148,19 @@ func TestFollow_wakesItsChainOnly(t *testing.T) {
 	other := registry.New(store, registry.Options{Shares: &registry.ShareCaps{}})
 	mine, theirs := f.tenant("mine", registry.StatusActive), f.tenant("theirs", registry.StatusActive)
 	q := ascending
-	q.GroupID, q.Cursor = &mine.ID, "2"
+	q.GroupID, q.Cursor = &mine.ID, f.placeOf(mine, 2)
+	store.pages.Store(0) // the event of the cursor is read, too
 	got := f.follow(f.ctx, q, registry.MaxWait)
 	testkit.Eventually(t, "the position was read", func() bool { return store.looks.Load() > 0 })
-	testkit.Eventually(t, "the first reads", func() bool { return store.pages.Load() == 2 })
+	testkit.Eventually(t, "the first reads", func() bool { return store.pages.Load() == 3 })
 	for range 2500 {
 		_, err := other.RecordEvent(f.ctx, f.by, reported(theirs.ID))
 		f.must(err)
 	}
 	looks := store.looks.Load()
 	testkit.Eventually(t, "all of it was looked at", func() bool { return store.looks.Load() > looks+4 })
-	if n := store.pages.Load(); n != 2 {
-		t.Errorf("another chain's events cost %d reads", n-2)
+	if n := store.pages.Load(); n != 3 {
+		t.Errorf("another chain's events cost %d reads", n-3)
 	}
 	_, err := other.RecordEvent(f.ctx, f.by, reported(mine.ID))
 	f.must(err)
@@ -189,7 +190,7 @@ func TestFollow_foreignAppendsCostFewReads(t *testing.T) {
 	wanted, err := testkit.Value(f.s.RecordEvent(f.ctx, f.by, wanted))
 	f.must(err)
 	page := <-got
-	if len(page.Items) != 1 || page.Items[0].ID != wanted.ID || page.Next != strconv.FormatInt(wanted.Seq, 10) {
+	if len(page.Items) != 1 || page.Items[0].ID != wanted.ID || page.Next != place(wanted.Seq, wanted) {
 		t.Errorf("the page is %+v", page)
 	}
 	if n, most := store.pages.Load(), 3+int64(time.Since(begun)/(50*time.Millisecond)); n > most {
@@ -220,6 +221,36 @@ func TestFollow_outlastsAnOutage(t *testing.T) {
 	}
 }
 
+// Who is over its share is refused before anything is read, also at a cursor, whose event is read first. The control is
+// who is not.
+func TestFollow_refusalsReadNothing(t *testing.T) {
+	t.Parallel()
+	store := &countedStore{Store: memory.New()}
+	f := fixtureOn(t, store, caps(func(c *registry.ShareCaps) {
+		c.LongPolls, c.WideReads = share.Caps{Caller: 1}, share.Caps{Caller: 1}
+	}))
+	mine := f.tenant("mine", registry.StatusActive)
+	q := ascending
+	q.GroupID, q.Cursor = &mine.ID, f.placeOf(mine, 2)
+	for _, s := range f.s.Shares() {
+		_, err := s.Take(share.Holder{Caller: f.by.Actor.ID}, 1)
+		f.must(err)
+	}
+	pages := store.pages.Load()
+	for name, wait := range map[string]time.Duration{"long_polls": time.Second, "wide_reads": 0} {
+		_, err := f.s.Follow(f.ctx, f.by, q, wait)
+		f.full(err, name, share.Caller)
+	}
+	if n := store.pages.Load() - pages; n != 0 {
+		t.Errorf("%d pages are read for who is refused", n)
+	}
+	other := f.by
+	other.Actor.ID = "op-2"
+	if _, err := f.s.Follow(f.ctx, other, q, 0); err != nil || store.pages.Load() == pages {
+		t.Errorf("the control: %v", err)
+	}
+}
+
 // A long poll ends after its time, when the page was truncated, and when no long poll may wait any more.
 func TestFollow_endsInTime(t *testing.T) {
 	t.Parallel()
@@ -230,7 +261,7 @@ func TestFollow_endsInTime(t *testing.T) {
 	nothing.CRUD = audit.Delete
 	begun, wait := time.Now(), 10*time.Millisecond
 	page := <-f.follow(f.ctx, nothing, wait)
-	if took := time.Since(begun); len(page.Items) != 0 || page.Next != "1" || took < wait {
+	if took := time.Since(begun); len(page.Items) != 0 || page.Next != place(1, f.log()[0]) || took < wait {
 		t.Errorf("after %v of %v: %+v", took, wait, page)
 	}
 	_, err = f.s.RecordEvent(f.ctx, f.by, reported(uuid.Nil))
@@ -239,7 +270,8 @@ func TestFollow_endsInTime(t *testing.T) {
 	truncated.MaxExamined = 1
 	begun = time.Now()
 	page = <-f.follow(f.ctx, truncated, registry.MaxWait)
-	if took := time.Since(begun); len(page.Items) != 0 || page.Next != "1" || took >= registry.MaxWait {
+	if took := time.Since(begun); len(page.Items) != 0 || page.Next != place(1, f.log()[0]) ||
+		took >= registry.MaxWait {
 		t.Errorf("with more events to examine, after %v: %+v", took, page)
 	}
 	var polls sync.WaitGroup

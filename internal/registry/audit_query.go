@@ -4,17 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"github.com/breakpilot/tenant-registry/internal/audit"
-	"github.com/breakpilot/tenant-registry/internal/timestamp"
-	"github.com/breakpilot/tenant-registry/internal/violation"
 )
 
 // MaxExamined bounds how many events a store examines for one page.
@@ -59,103 +54,10 @@ type AuditQuery struct {
 	CreatedBefore time.Time // what occurred before; zero: at any time
 
 	// Set by the use case, for the store.
-	Position int64 // of Cursor: the seq (or pos) after which the page begins, in its order; 0: the beginning
+	Position int64    // of Cursor: the seq (or pos) after which the page begins, in its order; 0: the beginning
+	at       logPlace // of Cursor
 
 	MaxExamined int // events examined at most; 0: MaxExamined
-}
-
-// AuditFilter is one condition of a query: what it is on, and the value there.
-type AuditFilter struct {
-	On    FilterOn
-	Value any // a string, a bool, a CRUD or a time.Time
-}
-
-// FilterOn is what a filter looks at.
-type FilterOn string
-
-// The filters. Those that can drive come first, in the order in which they are chosen; OnFailure does so only if it
-// asks for failures.
-const (
-	OnCorrelation   FilterOn = "correlation_id"
-	OnTarget        FilterOn = "target_id"
-	OnActor         FilterOn = "actor_id"
-	OnAction        FilterOn = "action"
-	OnArea          FilterOn = "area"
-	OnFailure       FilterOn = "is_failure"
-	OnCRUD          FilterOn = "crud"
-	OnEmitter       FilterOn = "emitter_id"
-	OnOwn           FilterOn = "own"
-	OnCreatedFrom   FilterOn = "created_from"
-	OnCreatedBefore FilterOn = "created_before"
-)
-
-// Filters are the one that drives, if there is one, and those that narrow.
-func (q AuditQuery) Filters() (driving, narrowing []AuditFilter) {
-	var given []AuditFilter
-	for _, f := range []AuditFilter{
-		{OnCorrelation, q.CorrelationID}, {OnTarget, q.TargetID}, {OnActor, q.ActorID}, {OnAction, q.Action},
-		{OnArea, q.Area},
-	} {
-		if f.Value != "" {
-			given = append(given, f)
-		}
-	}
-	if q.IsFailure != nil {
-		given = append(given, AuditFilter{OnFailure, *q.IsFailure})
-	}
-	if len(given) > 0 && given[0].Value != false {
-		driving, given = given[:1:1], given[1:]
-	}
-	if q.CRUD != "" {
-		given = append(given, AuditFilter{OnCRUD, q.CRUD})
-	}
-	if q.EmitterID != "" {
-		given = append(given, AuditFilter{OnEmitter, q.EmitterID})
-	}
-	if q.Own != nil {
-		given = append(given, AuditFilter{OnOwn, *q.Own})
-	}
-	if !q.CreatedFrom.IsZero() {
-		given = append(given, AuditFilter{OnCreatedFrom, timestamp.RoundUp(q.CreatedFrom)})
-	}
-	if !q.CreatedBefore.IsZero() {
-		given = append(given, AuditFilter{OnCreatedBefore, timestamp.RoundUp(q.CreatedBefore)})
-	}
-	return driving, given
-}
-
-// Matches reports whether an event passes the filter.
-func (f AuditFilter) Matches(e *audit.Event) bool {
-	switch f.On {
-	case OnCorrelation:
-		return e.CorrelationID == f.Value
-	case OnTarget:
-		return e.Target.ID == f.Value
-	case OnActor:
-		return e.Actor.ID == f.Value
-	case OnAction:
-		return e.Action == f.Value
-	case OnArea:
-		return e.Area() == f.Value
-	case OnFailure:
-		return e.IsFailure == f.Value
-	case OnCRUD:
-		return e.CRUD == f.Value
-	case OnEmitter:
-		return e.EmitterID == f.Value
-	case OnOwn:
-		return (e.EmitterID == "") == f.Value
-	case OnCreatedFrom:
-		return !e.Created.Before(f.Value.(time.Time))
-	case OnCreatedBefore:
-		return e.Created.Before(f.Value.(time.Time))
-	}
-	return false
-}
-
-// MatchesAll reports whether an event passes all filters.
-func MatchesAll(filters []AuditFilter, e *audit.Event) bool {
-	return !slices.ContainsFunc(filters, func(f AuditFilter) bool { return !f.Matches(e) })
 }
 
 // Bound is how many events may be examined.
@@ -183,8 +85,9 @@ type AuditRows struct {
 	Count int // events examined
 	// Examined is the position after which a search continues: that of the last item if the limit was reached, else of
 	// the last event examined, else where the query began.
-	Examined  int64
-	Truncated bool // as many were examined as may be before the limit was reached, and there are more
+	Examined     int64
+	ExaminedHash string // the chain hash of the event at Examined; empty if that is where the query began
+	Truncated    bool   // as many were examined as may be before the limit was reached, and there are more
 }
 
 // Audit reads a page of the log, and records the read. In ascending order there is always a next page, which may be
@@ -195,6 +98,9 @@ func (s *Service) Audit(ctx context.Context, by Caller, q AuditQuery) (Page[audi
 		return Page[audit.Event]{}, err
 	}
 	defer release()
+	if err := s.beginAt(ctx, by, &q); err != nil {
+		return Page[audit.Event]{}, err
+	}
 	page, err := s.auditPage(ctx, by, q)
 	if err != nil {
 		return Page[audit.Event]{}, err
@@ -218,17 +124,54 @@ func (s *Service) confirmFollowed(ctx context.Context, q AuditQuery) error {
 // auditPage is one page of the log.
 type auditPage struct {
 	Page[audit.Event]
-	truncated bool // it is short because as many events were examined as may be
+	end       logPlace // of Next
+	truncated bool     // it is short because as many events were examined as may be
+}
+
+// beginAt refuses a query outside of the caller's access, and has it begin at its cursor. CodeCursorGone if another
+// event is there.
+func (s *Service) beginAt(ctx context.Context, by Caller, q *AuditQuery) error {
+	if err := by.Access.audit(q.GroupID); err != nil {
+		return err
+	}
+	at, err := q.cursorPlace()
+	if err == nil {
+		err = s.checkPlace(ctx, q.GroupID, at)
+	}
+	q.Position, q.at = at.position, at
+	return err
+}
+
+// checkPlace returns CodeCursorGone unless a log, or a group's chain, has the event of a place.
+func (s *Service) checkPlace(ctx context.Context, group *uuid.UUID, at logPlace) error {
+	if at.position == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.callTimeout)
+	defer cancel()
+	hash, err := s.chainHashAt(ctx, group, at.position)
+	if errors.Is(err, ErrNotFound) || err == nil && !strings.HasPrefix(hash, at.hash) {
+		return errCursorGone
+	}
+	return err
+}
+
+// chainHashAt is the chain hash of the event at a seq of a group's chain, or at a position of the whole log.
+func (s *Service) chainHashAt(ctx context.Context, group *uuid.UUID, position int64) (string, error) {
+	q := AuditQuery{
+		GroupID: group, Ascending: true, Position: position - 1, PageRequest: PageRequest{Limit: 1},
+	}
+	rows, err := s.store.ListAuditEvents(ctx, q)
+	if err == nil && (len(rows.Items) == 0 || q.PositionOf(rows.Items[0]) != position) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return "", err
+	}
+	return rows.Items[0].ChainHash, nil
 }
 
 func (s *Service) auditPage(ctx context.Context, by Caller, q AuditQuery) (auditPage, error) {
-	if err := by.Access.audit(q.GroupID); err != nil {
-		return auditPage{}, err
-	}
-	var err error
-	if q.Position, err = q.cursorPosition(); err != nil {
-		return auditPage{}, err
-	}
 	limit := q.Limit
 	q.Limit++ // one more shows whether there are more
 	rows, err := s.store.ListAuditEvents(ctx, q)
@@ -244,14 +187,18 @@ func (s *Service) auditPage(ctx context.Context, by Caller, q AuditQuery) (audit
 			return auditPage{}, err
 		}
 	}
-	page := auditPage{Page[audit.Event]{Items: rows.Items}, rows.Truncated}
+	page := auditPage{Page: Page[audit.Event]{Items: rows.Items}, end: q.at, truncated: rows.Truncated}
 	switch {
 	case len(rows.Items) > limit:
 		page.Items, page.truncated = rows.Items[:limit], false
-		page.Next = strconv.FormatInt(q.PositionOf(page.Items[limit-1]), 10)
-	case q.Ascending || rows.Truncated:
-		page.Next = strconv.FormatInt(rows.Examined, 10)
+		last := page.Items[limit-1]
+		page.end = placeOf(q.PositionOf(last), last.ChainHash)
+	case !q.Ascending && !rows.Truncated:
+		return page, nil
+	case rows.ExaminedHash != "":
+		page.end = placeOf(rows.Examined, rows.ExaminedHash)
 	}
+	page.Next = page.end.String()
 	return page, nil
 }
 
@@ -282,20 +229,4 @@ func (s *Service) knownGroup(ctx context.Context, id uuid.UUID) error {
 		return err
 	}
 	return inParameter(notFound(CodeTenantNotFound, "tenant"), "tenant_id")
-}
-
-// ActionFilter reads the text of an action filter, "a.b" or "a.*", into q. A '*' is allowed only after the first
-// segment.
-func (q *AuditQuery) ActionFilter(text string) error {
-	area, isArea := strings.CutSuffix(text, ".*")
-	switch {
-	case isArea && actionPattern.MatchString(area) && !strings.Contains(area, ".") &&
-		utf8.RuneCountInString(area) <= MaxID:
-		q.Area = area
-	case !isArea && actionPattern.MatchString(text) && len(text) <= MaxID:
-		q.Action = text
-	default:
-		return errors.New(violation.ActionFilter)
-	}
-	return nil
 }

@@ -173,7 +173,7 @@ func TestIdempotency_isScopedByOnBehalfOf(t *testing.T) {
 	create := func(user string) registry.Result[registry.APIKeySecret] {
 		by := registry.Caller{
 			Actor: audit.Party{ID: "portal"}, Access: registry.Access{Tenants: true},
-			OnBehalfOf: audit.Party{ID: user}, Idempotency: &registry.Idempotency{Key: "k", Operation: "POST"},
+			OnBehalfOf: audit.Named{ID: user}, Idempotency: &registry.Idempotency{Key: "k", Operation: "POST"},
 		}
 		got, err := f.s.CreateAPIKey(f.ctx, by, registry.APIKeyInput{TenantID: tenant.ID, Name: "a key"})
 		f.must(err)

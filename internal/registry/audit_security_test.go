@@ -358,7 +358,13 @@ func TestSecurityLog_useCasesRecordReads(t *testing.T) {
 			return closed(f.s.Export(f.ctx, by, registry.ExportRequest{GroupID: group, Head: true}))
 		}, read},
 		"empty export": {func(f *fixture, by registry.Caller, group *uuid.UUID, _ uuid.UUID) error {
-			return closed(f.s.Export(f.ctx, by, registry.ExportRequest{GroupID: group, Cursor: 1}))
+			return closed(f.s.Export(f.ctx, by, registry.ExportRequest{GroupID: group, From: 2}))
+		}, read},
+		"tenant export": {func(f *fixture, by registry.Caller, group *uuid.UUID, _ uuid.UUID) error {
+			return closed(f.s.ExportTenant(f.ctx, by, *group, false))
+		}, export},
+		"head of a tenant export": {func(f *fixture, by registry.Caller, group *uuid.UUID, _ uuid.UUID) error {
+			return closed(f.s.ExportTenant(f.ctx, by, *group, true))
 		}, read},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -378,15 +384,15 @@ func TestSecurityLog_useCasesRecordReads(t *testing.T) {
 				log[0].Actor.ID != "op-1" {
 				t.Fatalf("recorded are %+v", log)
 			}
-			if c.want == export {
-				f.fields(log[0], map[string]string{"format": "ndjson", "from_seq": "1", "to_seq": "1"})
+			if format := map[bool]string{true: "tenant", false: "ndjson"}[name == "tenant export"]; c.want == export {
+				f.fields(log[0], map[string]string{"format": format, "from_seq": "1", "to_seq": "1"})
 			}
 		})
 	}
 }
 
 // closed ends an export that nothing is written of.
-func closed(x *registry.Export, err error) error {
+func closed[X interface{ Close() }](x X, err error) error {
 	if err == nil {
 		x.Close()
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/violation"
 )
 
-// MaxEvent bounds an event that a caller sends, in bytes of its canonical JSON.
+// MaxEvent bounds an event that a caller sends, in bytes of the canonical JSON of its parts.
 const MaxEvent = 16 << 10
 
 // ownAreas are those of this service's own events, which no one reports: what is in them, this service has seen.

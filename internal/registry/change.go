@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -126,7 +125,7 @@ func (s *Service) own(e audit.Event, by Caller, now time.Time) audit.Event {
 	if by.Access.Operator && e.GroupID != uuid.Nil { // the tenant is told the id, to ask about
 		e.Actor.Name, e.SourceIP = operatorName, ""
 	}
-	e.Fields = by.withOnBehalfOf(e.Fields)
+	e.OnBehalfOf = by.OnBehalfOf
 	return e
 }
 
@@ -170,18 +169,4 @@ func setField(fields map[string]string, name string, value any) {
 
 func isList(v reflect.Value) bool {
 	return slices.Contains([]reflect.Kind{reflect.Map, reflect.Slice}, v.Kind())
-}
-
-// withOnBehalfOf adds to an event's fields whom the caller claims to act for.
-func (c Caller) withOnBehalfOf(fields map[string]string) map[string]string {
-	if c.OnBehalfOf.ID == "" {
-		return fields
-	}
-	all := map[string]string{}
-	maps.Copy(all, fields)
-	all["on_behalf_of.id"] = c.OnBehalfOf.ID
-	if c.OnBehalfOf.Name != "" {
-		all["on_behalf_of.name"] = c.OnBehalfOf.Name
-	}
-	return all
 }

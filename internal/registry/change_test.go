@@ -176,6 +176,18 @@ var changes = []struct {
 				reported(st.active.ID), reported(uuid.New()),
 			})))
 		},
+	}, {
+		"erase", "audit.erase",
+		func(st *stage) error {
+			return second(testkit.Value(st.s.EraseEvents(st.ctx, st.by, registry.ErasureInput{
+				GroupID: st.active.ID, Subjects: []string{"op-1"}, Reason: "asked for",
+			})))
+		},
+		func(st *stage) error {
+			return second(testkit.Value(st.s.EraseEvents(st.ctx, st.by, registry.ErasureInput{
+				GroupID: st.active.ID, Subjects: []string{"*"}, Reason: "asked for",
+			})))
+		},
 	},
 }
 
@@ -191,7 +203,7 @@ func TestChanges_areComplete(t *testing.T) {
 		"Audit":   true, "Event": true, "Verify": true, "Follow": true, "LongPolls": true, "Drain": true,
 		"Shares": true, "BeginAppend": true, "AppendLength": true,
 		"Chain": true, "Checkpoint": true,
-		"Export": true, "APIKey": true,
+		"Export": true, "APIKey": true, "ExportTenant": true,
 	}
 	writes := 0
 	for m := range reflect.TypeFor[*registry.Service]().Methods() {

@@ -55,6 +55,7 @@ const (
 	Forbidden                          // the caller may not do this, whatever the object
 	Mismatch                           // the request contradicts an earlier one
 	PreconditionFailed                 // the object is not in the version that the caller means to change
+	Gone                               // what the input refers to was there, and is no longer
 )
 
 // Stable codes of refusals, in snake_case; clients branch on them, so they are never renamed.
@@ -78,6 +79,9 @@ const (
 	CodeAPIKeyRevoked     = "api_key_revoked"
 	CodePrecondition      = "precondition_failed"
 	CodeNoCheckpoints     = "no_checkpoints"
+	CodeTenantNotDeleted  = "tenant_not_deleted"
+	CodeErased            = "erased"
+	CodeCursorGone        = "cursor_gone"
 
 	CodeIdempotencyMismatch = "idempotency_mismatch"
 )

@@ -9,7 +9,7 @@ import (
 
 // For the tests that stand outside of this package because they need a store.
 var (
-	ChainHash    = func(e audit.Event) string { return fmt.Sprintf("%x", sha256.Sum256(e.Canonical())) }
+	ChainHash    = func(e audit.Event) string { return fmt.Sprintf("%x", sha256.Sum256(e.Skeleton())) }
 	RetracedHash = audit.Event.RetracedHash
 	RecordUse    = (*UsageRecorder).record
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -19,7 +20,8 @@ type Idempotency struct {
 	Operation string // what is asked for beside the command itself: the method and the path
 }
 
-// EarlierEvent is what a replay needs to know of an event that the first request left.
+// EarlierEvent is what a replay needs to know of an event that the first request left. Its Fingerprint is zero if a
+// part of it is erased.
 type EarlierEvent struct {
 	audit.IdempotencyRecord
 	ID       uuid.UUID
@@ -39,11 +41,20 @@ var errIdempotencyMismatch = &Error{
 	Violations: []violation.Violation{{Parameter: "Idempotency-Key", Message: violation.NewKeyPerCall}},
 }
 
-// idempotencyRecord is what the events of a command carry: the key, scoped to the caller, and the request's
-// fingerprint.
-func (c Caller) idempotencyRecord(command any) audit.IdempotencyRecord {
+var errErasedRequest = conflict(
+	CodeErased, "An event of the earlier request with this Idempotency-Key was erased: what it did cannot be told.",
+)
+
+// requestRecord is what is known of a request that came with an idempotency key. The zero value is of one that did not.
+type requestRecord struct {
+	key         audit.Digest // scoped to the caller
+	command     []byte
+	fingerprint audit.Fingerprint // of the command
+}
+
+func (c Caller) requestRecord(command any) requestRecord {
 	if c.Idempotency == nil || c.Actor.ID == "" {
-		return audit.IdempotencyRecord{}
+		return requestRecord{}
 	}
 	onBehalfOf := ""
 	if c.OnBehalfOf.ID != "" { // the users of a portal choose keys of their own
@@ -53,18 +64,38 @@ func (c Caller) idempotencyRecord(command any) audit.IdempotencyRecord {
 	if err != nil { // commands are values of this package
 		panic(err)
 	}
-	return audit.IdempotencyRecord{
-		Key:         sha256.Sum256([]byte(c.Actor.ID + "\x00" + c.Idempotency.Key + onBehalfOf)),
-		Fingerprint: sha256.Sum256([]byte(c.Idempotency.Operation + "\x00" + string(text))),
+	text = append([]byte(c.Idempotency.Operation+"\x00"), text...)
+	return requestRecord{
+		key:         sha256.Sum256([]byte(c.Actor.ID + "\x00" + c.Idempotency.Key + onBehalfOf)),
+		command:     text,
+		fingerprint: audit.NewFingerprint(text),
 	}
 }
 
-// replays reports whether the command was carried out before; an error if the key was used for another command.
-func replays(record audit.IdempotencyRecord, earlier []EarlierEvent) (bool, error) {
-	if len(earlier) > 0 && earlier[0].Fingerprint != record.Fingerprint {
+// given reports whether the request came with an idempotency key.
+func (r requestRecord) given() bool { return r.command != nil }
+
+// forEvent is what an event of the request carries.
+func (r requestRecord) forEvent(ordinal int) audit.IdempotencyRecord {
+	if !r.given() {
+		return audit.IdempotencyRecord{}
+	}
+	return audit.IdempotencyRecord{Key: r.key, Fingerprint: r.fingerprint, Ordinal: ordinal}
+}
+
+// replays reports whether the command was carried out before; an error if the key was used for another command, or if
+// that cannot be told any more.
+func (r requestRecord) replays(earlier []EarlierEvent) (bool, error) {
+	erased := func(e EarlierEvent) bool { return e.Fingerprint == audit.Fingerprint{} }
+	switch {
+	case len(earlier) == 0:
+		return false, nil
+	case slices.ContainsFunc(earlier, erased):
+		return false, errErasedRequest
+	case !earlier[0].Fingerprint.Matches(r.command):
 		return false, errIdempotencyMismatch
 	}
-	return len(earlier) > 0, nil
+	return true, nil
 }
 
 // idempotent is a command that a caller may repeat. replay reads what the command made, by the id of its event's
@@ -81,16 +112,16 @@ func changeIdempotent[T any](
 	ctx context.Context, s *Service, by Caller, c idempotent[T], fn func(tx Tx, now time.Time) (*outcome[T], error),
 ) (Result[T], error) {
 	tenant := c.tenant
-	record := by.idempotencyRecord(c.command)
-	if record == (audit.IdempotencyRecord{}) {
+	record := by.requestRecord(c.command)
+	if !record.given() {
 		return change(ctx, s, by, tenant, fn)
 	}
 	reserved := func(tx Tx, now time.Time) (*outcome[T], error) {
-		earlier, err := tx.ReserveIdempotencyKey(ctx, record.Key)
+		earlier, err := tx.ReserveIdempotencyKey(ctx, record.key)
 		if err != nil {
 			return nil, err
 		}
-		replayed, err := replays(record, earlier)
+		replayed, err := record.replays(earlier)
 		switch {
 		case err != nil:
 			return nil, err
@@ -102,8 +133,7 @@ func changeIdempotent[T any](
 			return nil, err
 		}
 		for i := range done.events {
-			done.events[i].Idempotency = record
-			done.events[i].Idempotency.Ordinal = i
+			done.events[i].Idempotency = record.forEvent(i)
 		}
 		return done, nil
 	}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -69,6 +70,17 @@ func (r *invalidationRecorder) InsertTenant(ctx context.Context, t Tenant) error
 		i.Orgs = []string{t.KeycloakOrgID}
 	}
 	return r.record(r.Tx.InsertTenant(ctx, t), i)
+}
+
+// EraseSubjects implements ErasureWriter.
+func (r *invalidationRecorder) EraseSubjects(
+	ctx context.Context, tenant uuid.UUID, subjects []string, texts bool, now time.Time,
+) (bool, error) {
+	changed, err := r.Tx.EraseSubjects(ctx, tenant, subjects, texts, now)
+	if !changed {
+		return false, err
+	}
+	return changed, r.record(err, Invalidation{Tenants: []uuid.UUID{tenant}})
 }
 
 // UpdateTenant implements TenantWriter.

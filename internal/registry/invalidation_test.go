@@ -38,6 +38,12 @@ func (tx *recordingTx) InsertCatalogRequest(context.Context, CatalogRequest) err
 	return tx.call("write")
 }
 
+func (tx *recordingTx) EraseSubjects(
+	_ context.Context, _ uuid.UUID, subjects []string, _ bool, _ time.Time,
+) (bool, error) {
+	return len(subjects) > 0, tx.call("write")
+}
+
 func (tx *recordingTx) PublishInvalidation(_ context.Context, i Invalidation) error {
 	tx.published = append(tx.published, i)
 	return tx.call("publish")
@@ -89,7 +95,9 @@ func TestInvalidation_ofEveryWrite(t *testing.T) {
 			func(tx Tx) error { return tx.InsertProduct(ctx, Product{Key: "key"}) },
 			Invalidation{Products: []string{"key"}},
 		}},
+		"EraseSubjects": {{inRows(tenant.ID, "u"), ofTenant}, {inRows(tenant.ID), Invalidation{}}},
 		// What these write is never cached.
+		"MarkEventParts": nil, "DeleteEventParts": nil, "LockForAppend": nil,
 		"InsertCatalogRequest": nil, "ReserveIdempotencyKey": nil, "LockAuditLog": nil, "InsertAuditEvents": nil,
 		"PublishInvalidation": nil,
 		"LockTenant":          nil, "LockTenantsShared": nil, "LockAPIKey": nil,
@@ -252,4 +260,12 @@ func TestChange_failsWithoutTheAuditLock(t *testing.T) {
 func changeAny(t *testing.T, store Store, fn func(Tx, time.Time) (*outcome[int], error)) (Result[int], error) {
 	t.Helper()
 	return change(t.Context(), New(store, Options{}), Caller{}, uuid.Nil, fn)
+}
+
+// inRows erases subjects in a tenant's rows.
+func inRows(tenant uuid.UUID, subjects ...string) func(Tx) error {
+	return func(tx Tx) error {
+		_, err := tx.EraseSubjects(context.Background(), tenant, subjects, false, time.Time{})
+		return err
+	}
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -48,16 +49,43 @@ func (r PageRequest) cursorID() (uuid.UUID, error) {
 	return id, nil
 }
 
-// cursorPosition reads a cursor that is a place in the audit log; 0 for the first page.
-func (r PageRequest) cursorPosition() (int64, error) {
+// logPlace is a place in the log, and the beginning of the chain hash of the event there: after a restore, or in
+// another database, another event may be at the same place. The zero value is before the first event.
+type logPlace struct {
+	position int64
+	hash     string
+}
+
+// placeHash is how much of a chain hash a place has: 8 bytes, in hex.
+const placeHash = 16
+
+func placeOf(position int64, chainHash string) logPlace {
+	return logPlace{position, chainHash[:placeHash]}
+}
+
+func (p logPlace) String() string {
+	return strconv.FormatInt(p.position, 10) + "." + p.hash
+}
+
+// cursorPlace reads a cursor that is a place in the audit log.
+func (r PageRequest) cursorPlace() (logPlace, error) {
 	if r.Cursor == "" {
-		return 0, nil
+		return logPlace{}, nil
 	}
-	position, err := strconv.ParseInt(r.Cursor, 10, 64)
-	if err != nil || position < 0 || strconv.FormatInt(position, 10) != r.Cursor {
-		return 0, errCursor
+	text, hash, _ := strings.Cut(r.Cursor, ".")
+	position, err := strconv.ParseInt(text, 10, 64)
+	p := logPlace{position, hash}
+	if err != nil || position < 0 || p.String() != r.Cursor || (position > 0) != (len(hash) == placeHash) {
+		return logPlace{}, errCursor
 	}
-	return position, nil
+	return p, nil
+}
+
+var errCursorGone = &Error{
+	Kind: Gone, Code: CodeCursorGone,
+	Detail: "The log has no event, or another one, at the place of this cursor, as after a restore: begin without a " +
+		"cursor.",
+	Violations: []violation.Violation{{Parameter: "cursor", Message: violation.CursorGone}},
 }
 
 var errCursor = invalidParameter("cursor", violation.OwnCursor)

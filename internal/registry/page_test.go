@@ -70,15 +70,21 @@ func TestPageRequest_cursorIsAnID(t *testing.T) {
 	}
 }
 
-func TestPageRequest_cursorIsAPosition(t *testing.T) {
+func TestPageRequest_cursorIsAPlace(t *testing.T) {
 	t.Parallel()
-	for cursor, want := range map[string]int64{"": 0, "0": 0, "1": 1, "9223372036854775807": 1<<63 - 1} {
-		if got, err := (PageRequest{Cursor: cursor}).cursorPosition(); err != nil || got != want {
-			t.Errorf("%q is %d, %v", cursor, got, err)
+	const hash = "0123456789abcdef"
+	for cursor, want := range map[string]logPlace{
+		"": {}, "0.": {}, "1." + hash: {1, hash}, "9223372036854775807." + hash: {1<<63 - 1, hash},
+	} {
+		if got, err := (PageRequest{Cursor: cursor}).cursorPlace(); err != nil || got != want {
+			t.Errorf("%q is %v, %v", cursor, got, err)
 		}
 	}
-	for _, cursor := range []string{"x", "-1", "1.5", "1e3", "0x1", " 1", "9223372036854775808", uuid.NewString()} {
-		_, err := (PageRequest{Cursor: cursor}).cursorPosition()
+	for _, cursor := range []string{
+		"x", "0", "1", "1.", "-1." + hash, "1.5", "1e3." + hash, " 1." + hash, "1." + hash + "0", "0." + hash,
+		"9223372036854775808." + hash, uuid.NewString(),
+	} {
+		_, err := (PageRequest{Cursor: cursor}).cursorPlace()
 		refusesCursor(t, cursor, err)
 	}
 }

@@ -48,6 +48,9 @@ type CatalogReader interface {
 	// ListPendingCatalogRequests returns a tenant's open requests in the byte order of their product keys; of an
 	// unknown tenant none.
 	ListPendingCatalogRequests(ctx context.Context, tenant uuid.UUID) ([]CatalogRequest, error)
+	// ListCatalogRequests returns a tenant's requests after an id, in the byte order of their ids, at most limit of
+	// them.
+	ListCatalogRequests(ctx context.Context, tenant, after uuid.UUID, limit int) ([]CatalogRequest, error)
 }
 
 // CatalogWriter writes products and the requests for them.

@@ -61,6 +61,9 @@ func TestFaults_changesAreUndone(t *testing.T) {
 		if strings.HasPrefix(c.name, "record event") {
 			continue // its transaction is not its caller's alone, and does not end with it
 		}
+		if c.name == "erase" {
+			continue // it has several transactions: see TestEraseEvents_resumes
+		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			everyFault(t, c.succeed)

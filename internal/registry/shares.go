@@ -17,6 +17,7 @@ type ShareCaps struct {
 	AppendBytes share.Caps // bytes of the bodies of these requests
 	Events      share.Caps // reported in a second: each counts as one, and a body as bodyWeight
 	Exports     share.Caps // exports that are being read
+	Erasures    share.Caps // erasures that run: each holds a connection for its lock
 	LongPolls   share.Caps // requests that wait for events
 	WideReads   share.Caps // pages of the audit log, and of keys by a filter, that are being read
 	AuditRows   share.Caps // events examined for such pages, in ten seconds
@@ -31,6 +32,7 @@ func DefaultShareCaps() ShareCaps {
 		AppendBytes: share.Caps{Caller: 4 << 20, Total: 16 << 20},
 		Events:      share.Caps{Caller: 5000, Total: 20_000},
 		Exports:     share.Caps{Caller: 2, Tenant: 4, Total: 8},
+		Erasures:    share.Caps{Caller: 1, Total: 2},
 		LongPolls:   share.Caps{Caller: 5, Tenant: 50, Total: 1000},
 		WideReads:   share.Caps{Caller: 8, Tenant: 16, Total: 64},
 		AuditRows:   share.Caps{Caller: 100_000, Tenant: 200_000},
@@ -46,15 +48,17 @@ const (
 
 // shares are the shared resources of one replica, each with its caps. The turns are those of changes.
 type shares struct {
-	appends, appendBytes, events, exports, longPolls, wideReads, auditRows, changes, keyChanges *share.Share
-	turns                                                                                       share.Turns
+	appends, appendBytes, events, exports, erasures, longPolls, wideReads, auditRows, changes *share.Share
+	keyChanges                                                                                *share.Share
+	turns                                                                                     share.Turns
 }
 
 func newShares(c ShareCaps) *shares {
 	return &shares{
 		appends: share.New("appends", c.Appends), appendBytes: share.New("append_bytes", c.AppendBytes),
 		events:  share.NewRate("events", c.Events, time.Second),
-		exports: share.New("exports", c.Exports), longPolls: share.New("long_polls", c.LongPolls),
+		exports: share.New("exports", c.Exports), erasures: share.New("erasures", c.Erasures),
+		longPolls:  share.New("long_polls", c.LongPolls),
 		wideReads:  share.New("wide_reads", c.WideReads),
 		auditRows:  share.NewRate("audit_rows", c.AuditRows, auditRowsPeriod),
 		changes:    share.New("changes", c.Changes),
@@ -66,8 +70,8 @@ func newShares(c ShareCaps) *shares {
 func (s *Service) Shares() []*share.Share {
 	of := s.shares
 	return []*share.Share{
-		of.appends, of.appendBytes, of.events, of.exports, of.longPolls, of.wideReads, of.auditRows, of.changes,
-		of.keyChanges,
+		of.appends, of.appendBytes, of.events, of.exports, of.erasures, of.longPolls, of.wideReads, of.auditRows,
+		of.changes, of.keyChanges,
 	}
 }
 

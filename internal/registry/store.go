@@ -30,6 +30,7 @@ type Store interface {
 	// ConfirmReads does the same for what was read before the call, at less cost: a row that is visible is confirmed,
 	// except after a crash, so it confirms after each start of the store or its server.
 	ConfirmReads(ctx context.Context) error
+	ErasureStore
 	// Ping reports what the store is, and fails unless it can be read now and what it reads is current; an UnreadyError
 	// says why it must not be used although it answers. It waits for no write.
 	Ping(ctx context.Context) (StoreStatus, error)
@@ -65,6 +66,7 @@ type Tx interface {
 	IdempotencyStore
 	InvalidationWriter
 	AuditWriter
+	ErasureWriter
 }
 
 // Lookup answers the questions that are asked on every request: those of portals and products, and whose tenant a

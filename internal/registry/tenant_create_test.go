@@ -40,7 +40,7 @@ func TestCreateTenant_storesAndRecords(t *testing.T) {
 		!reflect.DeepEqual(e.Actor, audit.Party{ID: "op-1", Name: "operator", Type: "operator"}) ||
 		e.SourceIP != "" || e.CorrelationID != "req-1" ||
 		e.Component != "tenant-registry" || e.Version != "v1.2.3" || e.Created != noon || e.Received != noon ||
-		e.EmitterID != "" {
+		e.Emitter.ID != "" {
 		t.Errorf("event %+v", e)
 	}
 	f.fields(e, map[string]string{

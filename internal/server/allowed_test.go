@@ -122,6 +122,11 @@ func allowedObject(rt *rapid.T, name string, s *openapi3.Schema) object {
 	if len(s.AnyOf) > 0 && body["actor"] == nil { // the one rule about two members
 		body["is_anonymous"] = true
 	}
+	if subjects, is := body["subjects"].([]string); is && slices.ContainsFunc(subjects, func(subject string) bool {
+		return subject == "*" || strings.Contains(body["reason"].(string), subject)
+	}) { // the rules that all are erased alone, and that the reason names no one
+		body["subjects"], body["reason"] = subjects[:1], "-"
+	}
 	if entry := s.AdditionalProperties.Schema; entry != nil {
 		for i := range rapid.IntRange(0, 3).Draw(rt, name+" entries") {
 			body[fmt.Sprint("näme ", i)] = allowedValue(rt, name, entry.Value)

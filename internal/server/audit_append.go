@@ -138,7 +138,7 @@ func (in eventRequest) event() (audit.Event, []violation.Violation) {
 		}
 	}
 	if in.Group != nil {
-		e.GroupID, e.GroupName = in.Group.ID.UUID, in.Group.Name
+		e.GroupID, e.SentGroupID, e.GroupName = in.Group.ID.UUID, in.Group.ID.Sent, in.Group.Name
 		if e.GroupID == uuid.Nil {
 			fault("/group/id", violation.TenantID)
 			e.GroupName = ""

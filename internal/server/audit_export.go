@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
@@ -55,8 +56,8 @@ func (s *Server) auditExport(c *call) (web.Response, error) {
 		To:     c.Query.Int("to_seq", 1, web.MaxSafeInteger),
 		Format: c.Query.OneOf("format", "ndjson", "csv"), Head: c.Method == http.MethodHead,
 	}
-	list := "audit-export:" + scopeName(r.GroupID)
-	r.Cursor = c.Query.CursorInt(list)
+	list := exportList(r.GroupID)
+	r.Cursor = c.Query.Cursor(list)
 	if c.Query.Has("cursor") && c.Query.Has("from_seq") {
 		c.Query.Add("from_seq", violation.NotCombinable("cursor"))
 	}
@@ -72,10 +73,13 @@ func (s *Server) auditExport(c *call) (web.Response, error) {
 		a.ContentType, a.Stream = "text/csv; charset=utf-8", func(w io.Writer) error { return writeCSV(c, x, w) }
 		return a, nil
 	}
-	cursor := func(seq int64) string { return web.SealCursor(list, strconv.FormatInt(seq, 10)) }
-	a.ContentType, a.Stream = "application/x-ndjson", func(w io.Writer) error { return x.NDJSON(c.Ctx, w, cursor) }
+	cursor := func(place string) string { return web.SealCursor(list, place) }
+	a.ContentType, a.Stream = ndjson, func(w io.Writer) error { return x.NDJSON(c.Ctx, w, cursor) }
 	return a, nil
 }
+
+// exportList is the list to which the cursors of a chain's exports belong.
+func exportList(group *uuid.UUID) string { return "audit-export:" + scopeName(group) }
 
 func exportName(x *registry.Export, format string) string {
 	group := "platform"
@@ -101,6 +105,8 @@ var csvColumns = []struct {
 	{"actor_href", func(e *audit.Event) string { return e.Actor.Href }},
 	{"actor_type", func(e *audit.Event) string { return e.Actor.Type }},
 	{"actor_fields", func(e *audit.Event) string { return mapText(e.Actor.Fields) }},
+	{"on_behalf_of_id", func(e *audit.Event) string { return e.OnBehalfOf.ID }},
+	{"on_behalf_of_name", func(e *audit.Event) string { return e.OnBehalfOf.Name }},
 	{"target_id", func(e *audit.Event) string { return e.Target.ID }},
 	{"target_name", func(e *audit.Event) string { return e.Target.Name }},
 	{"target_href", func(e *audit.Event) string { return e.Target.Href }},
@@ -118,9 +124,10 @@ var csvColumns = []struct {
 	{"created", func(e *audit.Event) string { return timestamp.Format(e.Created) }},
 	{"received", func(e *audit.Event) string { return timestamp.Format(e.Received) }},
 	{"correlation_id", func(e *audit.Event) string { return e.CorrelationID }},
-	{"emitter_id", func(e *audit.Event) string { return e.EmitterID }},
-	{"emitter_name", func(e *audit.Event) string { return e.EmitterName }},
+	{"emitter_id", func(e *audit.Event) string { return e.Emitter.ID }},
+	{"emitter_name", func(e *audit.Event) string { return e.Emitter.Name }},
 	{"hash", func(e *audit.Event) string { return e.Hash }},
+	{"erased", func(e *audit.Event) string { return strings.Join(erasedParts(e), " ") }},
 	{"prev_chain_hash", func(e *audit.Event) string { return e.PrevChainHash }},
 	{"chain_hash", func(e *audit.Event) string { return e.ChainHash }},
 }

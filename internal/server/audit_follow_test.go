@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/breakpilot/tenant-registry/internal/audit"
 	"github.com/breakpilot/tenant-registry/internal/registry"
 	"github.com/breakpilot/tenant-registry/internal/server/web"
 	"github.com/breakpilot/tenant-registry/internal/testkit"
@@ -174,5 +176,67 @@ func TestAuditFollow_longPollEndsWithClient(t *testing.T) {
 			t.Errorf("the long poll ended before its client: %v", err)
 		}
 		waitForLongPolls(t, api, 0)
+	})
+}
+
+// followed is a page of the log as lines, and the cursor behind it.
+func (c *client) followed(q target) (lines []byte, next string) {
+	c.t.Helper()
+	got := c.call(fetch(q.String()).with("Accept", "application/x-ndjson")).want(http.StatusOK).
+		wantHeader("Content-Type", "application/x-ndjson")
+	return got.body, got.header.Get("Next-Cursor")
+}
+
+// TestAuditFollow_asLinesIsTheExport asserts that who follows a chain as NDJSON gets the export's own lines, page by
+// page, also of what is erased, that no page is without a cursor, and that the cursor is that of JSON.
+func TestAuditFollow_asLinesIsTheExport(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		x := api.tenant("globex").ID
+		for range 3 {
+			api.report("a.b", object{"group": object{"id": x}, "target": object{"id": "doc-1"}, "metadata": object{}})
+		}
+		api.call(eraseEvents(x, "doc-1")).want(http.StatusCreated)
+		q := newQuery("/v1/audit?order=asc&limit=2&tenant_id=" + x.String())
+		var all []byte
+		for _, count := range []int{2, 2, 1, 0} {
+			json := as[web.Page[eventBody]](api.get(q.String()).want(http.StatusOK))
+			lines, next := api.followed(q)
+			if bytes.Count(lines, []byte("\n")) != count || len(json.Items) != count || next == "" ||
+				next != *json.NextCursor {
+				t.Fatalf("after %d bytes there are, before %q:\n%s", len(all), next, lines)
+			}
+			all, q = append(all, lines...), q.set("cursor", next)
+		}
+		export := api.exported("/v1/audit/export?tenant_id=" + x.String())
+		if whole := bytes.SplitAfter(export.text, []byte("\n")); !bytes.Equal(all, bytes.Join(whole[1:6], nil)) {
+			t.Errorf("who follows has\n%s\nand the export is\n%s", all, export.text)
+		}
+		export.verify(t, audit.Proof{})
+		if lines, next := api.followed(q.set("wait", 1)); len(lines) != 0 || next != q.values.Get("cursor") {
+			t.Errorf("after a wait there are %q before %q", lines, next)
+		}
+	})
+}
+
+// TestAuditFollow_acceptsLinesByName asserts which Accept headers ask for lines: those that name them, and that the
+// newest first are never lines.
+func TestAuditFollow_acceptsLinesByName(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		api.report("a.b", nil)
+		for accept, media := range map[string]string{
+			"application/x-ndjson": ndjson, "application/json, application/X-NDJSON;q=0.5": ndjson,
+			"": "application/json", "*/*": "application/json", "application/x-ndjson;q=0": "application/json",
+			"application/*": "application/json", "x, ;": "application/json",
+		} {
+			got := api.send(fetch("/v1/audit?order=asc").with("Accept", accept)).want(http.StatusOK)
+			kind, next := got.header.Get("Content-Type"), got.header.Get("Next-Cursor")
+			if kind != media || (next != "") != (media == ndjson) {
+				t.Errorf("%q is answered as %s with the cursor %q", accept, kind, next)
+			}
+		}
+		lines := fetch("/v1/audit").with("Accept", "application/x-ndjson")
+		api.call(lines).wantProblem("invalid_request", "?order")
+		lines.target += "?order=desc"
+		api.call(lines).wantProblem("invalid_request", "?order")
 	})
 }

@@ -22,6 +22,7 @@ type eventBody struct {
 	CRUD          audit.CRUD         `json:"crud"`
 	Group         *groupBody         `json:"group"`
 	Actor         *partyBody         `json:"actor"`
+	OnBehalfOf    *namedBody         `json:"on_behalf_of"`
 	Target        *partyBody         `json:"target"`
 	SourceIP      *string            `json:"source_ip"`
 	Description   *string            `json:"description"`
@@ -35,10 +36,19 @@ type eventBody struct {
 	Created       string             `json:"created"`
 	Received      string             `json:"received"`
 	CorrelationID *string            `json:"correlation_id"`
-	Emitter       *emitterBody       `json:"emitter"`
-	Hash          string             `json:"hash"`
+	Emitter       *namedBody         `json:"emitter"`
+	Hash          *string            `json:"hash"`
+	Erase         *eraseBody         `json:"erase"`
+	Erased        []string           `json:"erased"`
 	PrevChainHash string             `json:"prev_chain_hash"`
 	ChainHash     string             `json:"chain_hash"`
+}
+
+// eraseBody is what an erasure took, in its event.
+type eraseBody struct {
+	Events int64 `json:"events"`
+	Parts  int64 `json:"parts"`
+	First  int64 `json:"first"`
 }
 
 type groupBody struct {
@@ -46,8 +56,8 @@ type groupBody struct {
 	Name *string   `json:"name"`
 }
 
-// emitterBody is who reported an event, which its actor need not be.
-type emitterBody struct {
+// namedBody is who reported an event, which its actor need not be, or whom the caller claimed to act for.
+type namedBody struct {
 	ID   string  `json:"id"`
 	Name *string `json:"name"`
 }
@@ -76,6 +86,10 @@ func (s *Server) audit(c *call) (web.Response, error) {
 			c.Query.Add("action", err.Error())
 		}
 	}
+	lines := web.Accepts(c.Header, ndjson)
+	if lines && !q.Ascending {
+		c.Query.Add("order", violation.LinesAscending)
+	}
 	list := "audit:" + strconv.FormatBool(q.Ascending) + ":" + scopeName(q.GroupID)
 	q.Cursor = c.Query.Cursor(list)
 	if err := c.Query.Err(); err != nil {
@@ -85,7 +99,23 @@ func (s *Server) audit(c *call) (web.Response, error) {
 	if err != nil {
 		return web.Response{}, err
 	}
+	if lines {
+		return linesOf(page, list), nil
+	}
 	return web.Response{Status: http.StatusOK, Body: pageOf(page, list, eventOf)}, nil
+}
+
+const ndjson = "application/x-ndjson"
+
+// linesOf answers a page as lines of an export.
+func linesOf(p registry.Page[audit.Event], list string) web.Response {
+	lines := []byte{}
+	for i := range p.Items {
+		lines = audit.AppendLine(lines, &p.Items[i])
+	}
+	return web.Response{
+		Status: http.StatusOK, Raw: lines, ContentType: ndjson, NextCursor: web.SealCursor(list, p.Next),
+	}
 }
 
 // longPoll reads how long to wait for an event, in whole seconds, which only ascending order can.
@@ -113,15 +143,34 @@ func eventOf(e audit.Event) eventBody {
 		IsAnonymous: e.IsAnonymous, Fields: optionalMap(e.Fields), Component: optional(e.Component),
 		Version: optional(e.Version), ExternalID: optional(e.ExternalID), Metadata: optionalMap(e.Metadata),
 		Created: timestamp.Format(e.Created), Received: timestamp.Format(e.Received),
-		CorrelationID: optional(e.CorrelationID), Hash: e.Hash, PrevChainHash: e.PrevChainHash, ChainHash: e.ChainHash,
+		CorrelationID: optional(e.CorrelationID), OnBehalfOf: namedOf(e.OnBehalfOf), Emitter: namedOf(e.Emitter),
+		Hash: optional(e.Hash), Erased: erasedParts(&e), PrevChainHash: e.PrevChainHash, ChainHash: e.ChainHash,
 	}
 	if e.GroupID != uuid.Nil {
 		b.Group = &groupBody{ID: e.GroupID, Name: optional(e.GroupName)}
 	}
-	if e.EmitterID != "" {
-		b.Emitter = &emitterBody{ID: e.EmitterID, Name: optional(e.EmitterName)}
+	if e.Erasure != nil {
+		b.Erase = &eraseBody{e.Erasure.Events, e.Erasure.Parts, e.Erasure.First}
 	}
 	return b
+}
+
+// erasedParts are the names of the parts that erasures took from an event.
+func erasedParts(e *audit.Event) []string {
+	names := []string{}
+	for _, p := range audit.AllParts {
+		if _, erased := e.Erased[p]; erased {
+			names = append(names, p.String())
+		}
+	}
+	return names
+}
+
+func namedOf(n audit.Named) *namedBody {
+	if n.ID == "" {
+		return nil
+	}
+	return &namedBody{ID: n.ID, Name: optional(n.Name)}
 }
 
 func partyOf(p audit.Party) *partyBody {

@@ -117,15 +117,20 @@ func TestCursor_everyFlippedBitIsRefused(t *testing.T) {
 // A cursor is no secret, so a client may make one; it must not lead to a 5xx.
 func TestCursor_forgedIsNoFault(t *testing.T) {
 	eachStore(t, func(t *testing.T, api *client) {
-		x := api.tenant("globex").ID.String()
+		x, hash := api.tenant("globex").ID.String(), "0123456789abcdef"
 		for list, target := range map[string]string{
 			"audit:false:all": "/v1/audit?", "audit:true:" + x: "/v1/audit?order=asc&tenant_id=" + x + "&",
 		} {
-			for _, position := range []string{"x", "-1", "1.5", "9223372036854775808", "1\x00", " 1"} {
+			for _, position := range []string{
+				"x", "-1", "0", "1", "1.", "1.5", "9223372036854775808." + hash, "1\x00." + hash, " 1." + hash,
+			} {
 				api.get(target+"cursor="+web.SealCursor(list, position)).wantProblem("invalid_request", "?cursor")
 			}
-			for _, position := range []string{"", "0", "1", "9223372036854775807"} {
+			for _, position := range []string{"", "0.", placeAt(1, api.events()[0].ChainHash)} {
 				api.get(target + "cursor=" + web.SealCursor(list, position)).want(http.StatusOK)
+			}
+			for _, position := range []string{"1." + hash, "2." + hash, "9223372036854775807." + hash} {
+				api.get(target+"cursor="+web.SealCursor(list, position)).wantProblem("cursor_gone", "?cursor")
 			}
 		}
 		for _, position := range []string{"x", strings.ReplaceAll(x, "-", "")} {

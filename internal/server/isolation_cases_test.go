@@ -46,6 +46,9 @@ var readCases = map[string]readCase{
 	"GET /v1/tenants/by-slug/{slug}": {
 		"read tenant, by slug", ofEach(func(f fixture) string { return "/v1/tenants/by-slug/" + f.slug }),
 	},
+	"GET /v1/tenants/{id}/export": {
+		"query audit", ofEach(func(f fixture) string { return join("/v1/tenants", f.tenant, "export") }),
+	},
 	"GET /v1/entitlements": {"entitlements", ofEach(tenantQuery("/v1/entitlements"))},
 	"GET /v1/catalog": {"catalog", func(fx *fixtures) []isolationCase {
 		return append(ofEach(tenantQuery("/v1/catalog"))(fx), isolationCase{

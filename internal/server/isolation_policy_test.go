@@ -27,6 +27,7 @@ API keys                         |        | yes                    |            
 verify                           |        |                        | own product |             |              | yes
 append audit                     |        | yes                    | own product | yes         |              | yes
 query audit                      |        |                        |             |             | own          | yes
+erase audit                      |        |                        |             |             |              | yes
 `
 
 // policyRows are the rows of policyTable by their name, each as its cells by the name of the column.

@@ -226,7 +226,7 @@ func (it *isolationTest) checkEvents(what, id string, p auth.Principal, changed 
 		it.server.t.Fatalf("%s: %d events, want %d", what, len(found.Items), want)
 	}
 	for _, e := range found.Items {
-		if by := e.Actor.ID + e.EmitterID; by != p.ID || e.SourceIP != "" && e.SourceIP != "127.0.0.1" {
+		if by := e.Actor.ID + e.Emitter.ID; by != p.ID || e.SourceIP != "" && e.SourceIP != "127.0.0.1" {
 			it.server.t.Errorf("%s: the event is by %q of %s, want %q", what, by, e.SourceIP, p.ID)
 		}
 	}

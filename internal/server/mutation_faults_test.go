@@ -70,8 +70,8 @@ func TestMutations_confirmWhatIsReported(t *testing.T) {
 	})
 }
 
-// TestProof_isConfirmed asserts that an export, a chain's head and the log in ascending order are answered only when
-// what was read is confirmed, and that other reads do not wait for that.
+// TestProof_isConfirmed asserts that an export, also a tenant's, a chain's head and the log in ascending order are
+// answered only when what was read is confirmed, and that other reads do not wait for that.
 func TestProof_isConfirmed(t *testing.T) {
 	eachStore(t, func(t *testing.T, api *client) {
 		tenant := api.tenant("acme").ID.String()
@@ -79,6 +79,7 @@ func TestProof_isConfirmed(t *testing.T) {
 		for target, confirmed := range map[string]bool{
 			"/v1/audit/export?tenant_id=" + tenant:    true,
 			"/v1/audit/chain?tenant_id=" + tenant:     true,
+			"/v1/tenants/" + tenant + "/export":       true,
 			"/v1/audit?order=asc&tenant_id=" + tenant: true,
 			"/v1/audit?order=asc&wait=1":              true,
 			"/v1/audit?tenant_id=" + tenant:           false,

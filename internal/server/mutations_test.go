@@ -68,6 +68,23 @@ var mutations = map[string]mutation{
 			}
 		},
 	},
+	"POST /v1/tenants/{id}/audit/erasures": {
+		policy: "erase audit", event: "audit.erase", idempotent: true, body: &erasureRequest{}, ok: http.StatusCreated,
+		request:   func(f fixture) request { return eraseEvents(f.tenant, "plain", "staged", tenantCanary) },
+		unchanged: func(s stage) []request { return []request{eraseEvents(s.tenant, "no-one")} },
+		refused: func(s stage) []request {
+			return []request{
+				eraseEvents(unknownID, "staged"), eraseEvents(s.tenant), eraseEvents(s.tenant, "*"),
+				eraseEvents(s.tenant, "asked for"),
+			}
+		},
+		cases: func(fx *fixtures) []isolationCase {
+			all := each(fx, http.StatusCreated, http.StatusNotFound, func(f fixture) request {
+				return eraseEvents(f.tenant, "plain", tenantCanary)
+			})
+			return all[:3] // the nil UUID is the platform's chain: see TestAuditErase_ofThePlatform
+		},
+	},
 	"POST /v1/catalog/request": {
 		policy: "request, trial-request", event: "catalog.request.create", idempotent: true,
 		body: &catalogRequestBody{}, ok: http.StatusCreated,
@@ -196,6 +213,13 @@ func activateTenant(id uuid.UUID) request {
 }
 
 func cancelTenant(id uuid.UUID) request { return jsonRequest(join("/v1/tenants", id, "cancel"), nil) }
+
+// eraseEvents erases subjects from a tenant's log.
+func eraseEvents(tenant uuid.UUID, subjects ...string) request {
+	return jsonRequest(join("/v1/tenants", tenant, "audit/erasures"), object{
+		"subjects": append([]string{}, subjects...), "reason": "asked for",
+	})
+}
 
 func requestProduct(tenant uuid.UUID, product string) request {
 	return jsonRequest("/v1/catalog/request", about(tenant, product))

@@ -182,12 +182,12 @@ func (s *Server) grant(
 }
 
 // onBehalfOf reads whom the portal claims to act for. No other role may claim it.
-func onBehalfOf(h http.Header, who auth.Principal) (audit.Party, error) {
+func onBehalfOf(h http.Header, who auth.Principal) (audit.Named, error) {
 	const id, name = "X-On-Behalf-Of-Id", "X-On-Behalf-Of-Name"
 	if len(h[id]) == 0 && len(h[name]) == 0 {
-		return audit.Party{}, nil
+		return audit.Named{}, nil
 	}
-	var claimed audit.Party
+	var claimed audit.Named
 	var found []violation.Violation
 	for _, part := range []struct {
 		header string
@@ -214,7 +214,7 @@ func onBehalfOf(h http.Header, who auth.Principal) (audit.Party, error) {
 		found = []violation.Violation{{Parameter: id, Message: violation.Required}}
 	}
 	if found != nil {
-		return audit.Party{}, web.Invalid(found...)
+		return audit.Named{}, web.Invalid(found...)
 	}
 	return claimed, nil
 }

@@ -90,6 +90,10 @@ var routes = []route{
 		Handle: (*Server).activateTenant},
 	{Method: post, Path: "/v1/tenants/{id}/cancel", Roles: roles(operator, tenantAdmin), Event: "tenant.cancel",
 		Handle: (*Server).cancelTenant},
+	{Method: get, Path: "/v1/tenants/{id}/export", Roles: auditReaders, LongRunning: true,
+		Handle: (*Server).exportTenant},
+	{Method: post, Path: "/v1/tenants/{id}/audit/erasures", Roles: operatorOnly, Event: "audit.erase",
+		LongRunning: true, Handle: (*Server).eraseEvents},
 
 	{Method: get, Path: "/v1/entitlements", Roles: roles(operator, portal, tenantAdmin, keysVerify),
 		Query: params("tenant_id limit cursor"), Unlimited: true, Handle: (*Server).entitlements},

@@ -12,15 +12,48 @@ import (
 func (s *Server) mux(table []route) *http.ServeMux {
 	mux, paths := http.NewServeMux(), pathsOf(table)
 	unrouted := s.unrouted(paths)
+	wide := map[string]choice{}
 	for _, rt := range table {
 		handler := s.endpoint(rt)
 		if others := paths.before(rt); len(others) > 0 {
 			handler = except(others, unrouted, handler)
 		}
-		mux.Handle(rt.Method+" "+rt.Path, handler)
+		pattern := rt.Method + " " + widened(rt, table)
+		if pattern == rt.name() || strings.HasSuffix(rt.Path, "{$}") {
+			mux.Handle(rt.Method+" "+rt.Path, handler)
+			continue
+		}
+		wide[pattern] = append(wide[pattern], chosen{rt, handler})
+	}
+	for pattern, choice := range wide {
+		mux.Handle(pattern, choice.handler(unrouted))
 	}
 	mux.Handle("/", unrouted)
 	return mux
+}
+
+// choice are routes that one pattern of the mux stands for.
+type choice []chosen
+
+type chosen struct {
+	route
+	handler http.Handler
+}
+
+// handler answers the route whose path a request has.
+func (c choice) handler(unrouted http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given := strings.Split(r.URL.Path[1:], "/")
+		for _, one := range c {
+			if (tablePath{segments: segmentsOf(one.route)}).fits(given) {
+				r.Pattern = one.name() // for telemetry, which reads it afterwards
+				one.handler.ServeHTTP(w, r)
+				return
+			}
+		}
+		r.Pattern = "/"
+		unrouted.ServeHTTP(w, r)
+	})
 }
 
 // except leaves requests that mean one of other paths to another handler. net/http chooses among the paths that take

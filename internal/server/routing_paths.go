@@ -78,6 +78,27 @@ func (l pathList) before(rt route) pathList {
 	return others
 }
 
+// widened is the pattern of a route for the mux, which takes no two patterns of a method that fit the same path unless
+// one of them fits less: a fixed segment becomes a parameter where such another has one.
+func widened(rt route, table []route) string {
+	segments := segmentsOf(rt)
+	for _, other := range table {
+		theirs := segmentsOf(other)
+		if other.Method != rt.Method || !(tablePath{segments: theirs}).overlaps(segments) {
+			continue
+		}
+		first := slices.IndexFunc(segments, isParameter)
+		for i := range segments {
+			fixed := first >= 0 && first < i && !isParameter(theirs[first])
+			if fixed && isParameter(theirs[i]) && !isParameter(segments[i]) {
+				segments = slices.Clone(segments)
+				segments[i] = "{" + segments[i] + "}"
+			}
+		}
+	}
+	return "/" + strings.Join(segments, "/")
+}
+
 // fits reports whether the segments of a request are this path.
 func (p tablePath) fits(given []string) bool {
 	return slices.EqualFunc(p.segments, given, func(segment, given string) bool {

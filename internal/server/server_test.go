@@ -175,7 +175,7 @@ func startServer(t *testing.T, store registry.Store, o registry.Options, c Confi
 	}
 	if o.Shares == nil { // one caller does all that a test does
 		caps := registry.DefaultShareCaps()
-		caps.Events = share.Caps{}
+		caps.Events, caps.Erasures = share.Caps{}, share.Caps{Total: 100}
 		o.Shares = &caps
 	}
 	o.Version, o.CallTimeout = testVersion, cmp.Or(c.CallTimeout, patience)

@@ -126,6 +126,8 @@ type rivals struct {
 	admins        []auth.Principal // of the greedy tenant
 	admin         auth.Principal   // of the quiet one
 	writer, other auth.Principal
+	// operators, who belong to no tenant
+	operator, another auth.Principal
 }
 
 const (
@@ -161,6 +163,13 @@ var hostiles = []hostile{
 		greed: func(r *rivals, i int) { r.unread("/v1/audit/export?tenant_id="+r.greedy.ID.String(), r.admins[i%3]) },
 		innocent: func(r *rivals, i int) *reply {
 			return r.server.exchange(fetch("/v1/audit/export?tenant_id=" + r.quiet.ID.String()).by(r.admin))
+		},
+	},
+	{
+		share: "erasures", held: 2,
+		greed: func(r *rivals, i int) { r.server.exchange(eraseEvents(r.greedy.ID, "no-one").by(r.operator)) },
+		innocent: func(r *rivals, i int) *reply {
+			return r.server.exchange(eraseEvents(r.quiet.ID, "no-one").by(r.another))
 		},
 	},
 	{
@@ -211,6 +220,7 @@ func smallCaps() registry.ShareCaps {
 	return registry.ShareCaps{
 		Appends: share.Caps{Caller: 2, Total: 100}, AppendBytes: share.Caps{Caller: 30_000, Total: 1 << 20},
 		Events: share.Caps{Caller: 500, Total: 100_000}, Exports: share.Caps{Caller: 1, Tenant: 2, Total: 4},
+		Erasures:  share.Caps{Caller: 1, Total: 2},
 		LongPolls: share.Caps{Caller: 2, Tenant: 4, Total: 10}, WideReads: share.Caps{Caller: 2, Tenant: 3, Total: 6},
 		AuditRows: share.Caps{Caller: 1000, Tenant: 2000}, Changes: share.Caps{Caller: 100, Tenant: 3, Total: 100},
 		KeyChanges: share.Caps{Tenant: 30},
@@ -259,7 +269,7 @@ func newRivals(t *testing.T, caps registry.ShareCaps) *rivals {
 	}
 	who := &principals{known: map[string]auth.Principal{}}
 	slow := faultstore.New(api.store, func(call string) error { // as a database is
-		if call == "ListAuditEvents" || call == "Tx.InsertAuditEvents" {
+		if call == "ListAuditEvents" || call == "Tx.InsertAuditEvents" || call == "LockErasures" {
 			<-time.After(2 * time.Millisecond)
 		}
 		return nil
@@ -271,6 +281,8 @@ func newRivals(t *testing.T, caps registry.ShareCaps) *rivals {
 	r.admin = who.add(user("quiet", auth.RoleTenantAdmin, quietOrg))
 	r.writer = who.add(service("greedy-writer", "", auth.RoleAuditWrite))
 	r.other = who.add(service("quiet-writer", "", auth.RoleAuditWrite))
+	r.operator = who.add(user("greedy-operator", auth.RoleOperator, ""))
+	r.another = who.add(user("quiet-operator", auth.RoleOperator, ""))
 	return r
 }
 

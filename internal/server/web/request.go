@@ -66,6 +66,20 @@ func (r *Request) PathID() (uuid.UUID, error) {
 	return id, nil
 }
 
+// Accepts reports whether the caller names a media type among those that it accepts.
+func Accepts(h http.Header, mediaType string) bool {
+	for _, header := range h["Accept"] {
+		for element := range strings.SplitSeq(header, ",") {
+			named, params, err := mime.ParseMediaType(element)
+			weight, weighted := params["q"]
+			if err == nil && named == mediaType && !(weighted && strings.Trim(weight, "0.") == "") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // NoBody refuses a body where the route takes none.
 func (r *Request) NoBody() error {
 	if len(r.Body) > 0 {

@@ -30,6 +30,7 @@ type Response struct {
 	ContentType  string                // of Raw and Stream
 	Filename     string                // under which a browser stores what Stream writes
 	Location     string
+	NextCursor   string  // of a page whose body has no place for it
 	Entity       *Entity // shown by Body, for the entity tag; nil: the answer has none
 	Tagged       any     // what the tag is of, if not Body: without members that change in the background
 	CacheControl string  // no-store if empty
@@ -123,6 +124,9 @@ func (rs *Responder) write(w http.ResponseWriter, r *http.Request, a Response) {
 	}
 	if a.Location != "" {
 		setHeader(h, "Location", a.Location)
+	}
+	if a.NextCursor != "" {
+		setHeader(h, "Next-Cursor", a.NextCursor)
 	}
 	if a.CSP != "" {
 		setHeader(h, "Content-Security-Policy", a.CSP)

@@ -43,6 +43,7 @@ func isUnset(value any) bool {
 type UUID struct {
 	uuid.UUID
 	Present bool
+	Sent    string // as it was written, which may be in upper case
 }
 
 // UnmarshalJSONFrom reads a UUID, an empty text or null.
@@ -58,7 +59,7 @@ func (i *UUID) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	if i.UUID, ok = ParseUUID(s); !ok {
 		return valueError(violation.UUID)
 	}
-	i.Present = true
+	i.Present, i.Sent = true, s
 	return nil
 }
 

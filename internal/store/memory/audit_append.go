@@ -35,6 +35,18 @@ func (t *tx) LockAuditLog(ctx context.Context, groups []uuid.UUID, keys []audit.
 	})
 }
 
+// LockForAppend implements registry.AuditWriter.
+func (t *tx) LockForAppend(
+	ctx context.Context, tenants []uuid.UUID, skipLocked bool, groups []uuid.UUID, keys []audit.Digest,
+) (map[uuid.UUID]bool, registry.AuditHeads, error) {
+	locked, err := t.LockTenantsShared(ctx, tenants, skipLocked)
+	if err != nil {
+		return nil, registry.AuditHeads{}, err
+	}
+	heads, err := t.LockAuditLog(ctx, groups, keys)
+	return locked, heads, err
+}
+
 // InsertAuditEvents implements registry.AuditWriter.
 func (t *tx) InsertAuditEvents(ctx context.Context, events []audit.Event) error {
 	return t.write(ctx, func() error {
@@ -76,7 +88,7 @@ func (t *tx) insertEvent(e audit.Event) error {
 		return registry.ErrDuplicate
 	case t.db.idempotency[index] != nil:
 		return registry.ErrIdempotencyKeyUsed
-	case e.GroupID != uuid.Nil && t.db.tenants[e.GroupID] == nil:
+	case e.GroupID != uuid.Nil && !e.GroupDeleted && t.db.tenants[e.GroupID] == nil:
 		return registry.ErrNoParent
 	}
 	if chain == nil {
@@ -99,18 +111,25 @@ var cruds = []audit.CRUD{audit.Create, audit.Read, audit.Update, audit.Delete}
 // storedEvent is an event as its row holds it.
 func storedEvent(e audit.Event) (audit.Event, error) {
 	e = copyEvent(e)
+	for _, p := range audit.AllParts {
+		if e.Has(p) != (e.Salts[p] != audit.Salt{}) {
+			return e, broken("event salts")
+		}
+	}
 	micros(&e.Created, &e.Received)
 	switch {
 	case !slices.Contains(cruds, e.CRUD):
 		return e, broken("event crud")
 	case e.Pos < 1 || e.Seq < 1:
 		return e, broken("event numbers")
+	case e.Erased != nil || (e.Erasure != nil) != (e.Action == "audit.erase"):
+		return e, broken("event erasure")
 	case !isHash(e.Hash) || !isHash(e.PrevChainHash) || !isHash(e.ChainHash):
 		return e, broken("event hashes")
 	}
 	text := texts{
 		e.GroupName, e.Action, e.SourceIP, e.Description, e.Component, e.Version, e.ExternalID, e.CorrelationID,
-		e.EmitterID, e.EmitterName,
+		e.Emitter.ID, e.Emitter.Name, e.OnBehalfOf.ID, e.OnBehalfOf.Name,
 	}
 	for _, p := range []audit.Party{e.Actor, e.Target} {
 		text = append(text, p.ID, p.Name, p.Href, p.Type).and(p.Fields)
@@ -122,11 +141,13 @@ func storedEvent(e audit.Event) (audit.Event, error) {
 func copyEvent(e audit.Event) audit.Event {
 	e.Fields, e.Metadata = maps.Clone(e.Fields), maps.Clone(e.Metadata)
 	e.Actor.Fields, e.Target.Fields = maps.Clone(e.Actor.Fields), maps.Clone(e.Target.Fields)
+	e.Erasure, e.Erased = copyOf(e.Erasure), maps.Clone(e.Erased)
 	return e
 }
 
-// shownEvent is a copy for readers, without its idempotency record.
-func shownEvent(e audit.Event) audit.Event {
-	e.Idempotency = audit.IdempotencyRecord{}
-	return copyEvent(e)
+// shownEvent is a copy for readers: without what was erased, its idempotency record and what only its author says.
+func (db *tables) shownEvent(e *audit.Event, own bool) audit.Event {
+	shown := copyEvent(*db.withoutErased(e, own))
+	shown.Idempotency, shown.GroupDeleted = audit.IdempotencyRecord{}, false
+	return shown
 }

@@ -18,7 +18,7 @@ func (r reader) GetAuditEvent(ctx context.Context, id uuid.UUID) (audit.Event, e
 		if e == nil {
 			return audit.Event{}, registry.ErrNotFound
 		}
-		return shownEvent(*e), nil
+		return r.db.shownEvent(e, own), nil
 	})
 }
 
@@ -41,16 +41,19 @@ func (r reader) ListAuditEvents(ctx context.Context, q registry.AuditQuery) (reg
 				i = len(rows) - 1 - i
 			}
 			e := rows[i].seen(own)
-			if e == nil || !registry.MatchesAll(driving, e) {
+			if e == nil {
+				continue
+			}
+			if e = r.db.withoutErased(e, own); !registry.MatchesAll(driving, e) {
 				continue
 			}
 			if examined++; examined > q.Bound() {
 				found.Truncated = true
 				break
 			}
-			found.Examined, found.Count = q.PositionOf(*e), examined
+			found.Examined, found.ExaminedHash, found.Count = q.PositionOf(*e), e.ChainHash, examined
 			if registry.MatchesAll(narrowing, e) {
-				found.Items = append(found.Items, shownEvent(*e))
+				found.Items = append(found.Items, r.db.shownEvent(e, own))
 			}
 		}
 		return found, nil

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"bytes"
 	"context"
 	"slices"
 
@@ -28,6 +29,22 @@ func (r reader) ListPendingCatalogRequests(ctx context.Context, tenant uuid.UUID
 			return []registry.CatalogRequest{}, nil
 		}
 		return copies(t.pending.rows, own, copyRequest), nil
+	})
+}
+
+// ListCatalogRequests implements registry.CatalogReader.
+func (r reader) ListCatalogRequests(
+	ctx context.Context, tenant, after uuid.UUID, limit int,
+) ([]registry.CatalogRequest, error) {
+	return read(ctx, r, func(own bool) ([]registry.CatalogRequest, error) {
+		found := []registry.CatalogRequest{}
+		for _, row := range r.db.requests {
+			if v := row.seen(own); v != nil && v.TenantID == tenant && bytes.Compare(v.ID[:], after[:]) > 0 {
+				found = append(found, copyRequest(*v))
+			}
+		}
+		slices.SortFunc(found, func(a, b registry.CatalogRequest) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+		return found[:min(len(found), limit)], nil
 	})
 }
 

@@ -20,10 +20,13 @@ func (db *tables) earlierEvents(key audit.Digest) []registry.EarlierEvent {
 		if e == nil {
 			return found
 		}
-		found = append(
-			found,
-			registry.EarlierEvent{IdempotencyRecord: e.Idempotency, ID: e.ID, Hash: e.Hash, TargetID: e.Target.ID},
-		)
+		earlier := registry.EarlierEvent{
+			IdempotencyRecord: e.Idempotency, ID: e.ID, Hash: e.Hash, TargetID: e.Target.ID,
+		}
+		if len(db.withoutErased(e, true).Erased) > 0 {
+			earlier.Fingerprint = audit.Fingerprint{}
+		}
+		found = append(found, earlier)
 	}
 }
 

@@ -33,6 +33,8 @@ type tables struct {
 	log          list[audit.Event]                // by pos
 	chains       map[uuid.UUID]*list[audit.Event] // by group, then by seq
 	idempotency  map[idempotencyIndex]*row[audit.Event]
+	marks        map[uuid.UUID]*row[marks] // by event
+	erasures     map[uuid.UUID]chan struct{}
 }
 
 // tenant is a tenant's row and what belongs to it.
@@ -61,6 +63,8 @@ func newTables() *tables {
 		log:          list[audit.Event]{order: func(a, b *audit.Event) int { return cmp.Compare(a.Pos, b.Pos) }},
 		chains:       map[uuid.UUID]*list[audit.Event]{},
 		idempotency:  map[idempotencyIndex]*row[audit.Event]{},
+		marks:        map[uuid.UUID]*row[marks]{},
+		erasures:     map[uuid.UUID]chan struct{}{},
 	}
 }
 

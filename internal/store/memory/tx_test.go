@@ -67,9 +67,12 @@ func writeOneOfEach(ctx context.Context, tx registry.Tx) []error {
 		}),
 		tx.InsertAPIKey(ctx, registry.APIKey{ID: uuid.New(), TenantID: tenant, Environment: apikey.Live, Version: 1}),
 		testkit.InsertAuditEvent(ctx, tx, audit.Event{
-			ID: uuid.New(), GroupID: tenant, CRUD: audit.Create, Pos: 1, Seq: 1, Hash: hash, PrevChainHash: hash,
-			ChainHash:   hash,
-			Idempotency: audit.IdempotencyRecord{Key: audit.Digest{1}, Fingerprint: audit.Digest{2}},
+			Salts: audit.Salts{audit.PartHash: {1}},
+			ID:    uuid.New(), GroupID: tenant, CRUD: audit.Create, Pos: 1, Seq: 1, Hash: hash, PrevChainHash: hash,
+			ChainHash: hash,
+			Idempotency: audit.IdempotencyRecord{
+				Key: audit.Digest{1}, Fingerprint: audit.Fingerprint{Hash: audit.Digest{2}},
+			},
 		}),
 	}
 }

@@ -17,9 +17,37 @@ import (
 // append. The locks of idempotency keys are pairs of numbers, which are another key space.
 const auditLock int64 = 0x6175646974
 
-// LockAuditLog implements registry.AuditWriter. The lock is one statement and the heads the next: a statement reads as
-// of its own beginning, which is before it gets a lock.
+// LockAuditLog implements registry.AuditWriter.
 func (t *tx) LockAuditLog(ctx context.Context, groups []uuid.UUID, keys []audit.Digest) (registry.AuditHeads, error) {
+	var heads registry.AuditHeads
+	err := t.call(ctx, "lock audit log", func(ctx context.Context, on querier) error {
+		var b pgx.Batch
+		found := queueLogLock(&b, groups, keys)
+		err := on.SendBatch(ctx, &b).Close()
+		heads = *found
+		return err
+	})
+	return heads, err
+}
+
+// LockForAppend implements registry.AuditWriter.
+func (t *tx) LockForAppend(
+	ctx context.Context, tenants []uuid.UUID, skipLocked bool, groups []uuid.UUID, keys []audit.Digest,
+) (locked map[uuid.UUID]bool, heads registry.AuditHeads, err error) {
+	err = t.call(ctx, "lock for append", func(ctx context.Context, on querier) error {
+		var b pgx.Batch
+		locked = queueSharedLocks(&b, tenants, skipLocked)
+		found := queueLogLock(&b, groups, keys)
+		err := on.SendBatch(ctx, &b).Close()
+		heads = *found
+		return err
+	})
+	return locked, heads, err
+}
+
+// queueLogLock adds the audit lock to a batch, whose results are in the heads. The lock is one statement and the heads
+// the next: a statement reads as of its own beginning, which is before it gets a lock.
+func queueLogLock(b *pgx.Batch, groups []uuid.UUID, keys []audit.Digest) *registry.AuditHeads {
 	const (
 		lock   = `SELECT pg_advisory_xact_lock($1)`
 		newest = `SELECT coalesce((SELECT max(pos) FROM audit_log), 0)`
@@ -29,35 +57,31 @@ func (t *tx) LockAuditLog(ctx context.Context, groups []uuid.UUID, keys []audit.
 		earlier = `SELECT` + earlierEventColumns + `
 			FROM audit_log a WHERE a.idempotency_key = ANY($1) ORDER BY a.idempotency_ordinal`
 	)
-	heads := registry.AuditHeads{
+	heads := &registry.AuditHeads{
 		Chains:  map[uuid.UUID]audit.ChainHead{},
 		Earlier: map[audit.Digest][]registry.EarlierEvent{},
 	}
-	err := t.call(ctx, "lock audit log", func(ctx context.Context, on querier) error {
-		var b pgx.Batch
-		b.Queue(lock, auditLock)
-		b.Queue(newest).QueryRow(func(row pgx.Row) error { return row.Scan(&heads.Pos) })
-		b.Queue(chains, groups).Query(func(rows pgx.Rows) error {
-			var group uuid.UUID
-			var head audit.ChainHead
-			_, err := pgx.ForEachRow(rows, []any{&group, &head.Seq, &head.Hash}, func() error {
-				heads.Chains[group] = head
-				return nil
-			})
+	b.Queue(lock, auditLock)
+	b.Queue(newest).QueryRow(func(row pgx.Row) error { return row.Scan(&heads.Pos) })
+	b.Queue(chains, groups).Query(func(rows pgx.Rows) error {
+		var group uuid.UUID
+		var head audit.ChainHead
+		_, err := pgx.ForEachRow(rows, []any{&group, &head.Seq, &head.Hash}, func() error {
+			heads.Chains[group] = head
+			return nil
+		})
+		return err
+	})
+	if len(keys) > 0 {
+		b.Queue(earlier, hashes(keys)).Query(func(rows pgx.Rows) error {
+			found, err := pgx.CollectRows(rows, scanEarlierEvent)
+			for _, e := range found {
+				heads.Earlier[e.Key] = append(heads.Earlier[e.Key], e)
+			}
 			return err
 		})
-		if len(keys) > 0 {
-			b.Queue(earlier, hashes(keys)).Query(func(rows pgx.Rows) error {
-				found, err := pgx.CollectRows(rows, scanEarlierEvent)
-				for _, e := range found {
-					heads.Earlier[e.Key] = append(heads.Earlier[e.Key], e)
-				}
-				return err
-			})
-		}
-		return on.SendBatch(ctx, &b).Close()
-	})
-	return heads, err
+	}
+	return heads
 }
 
 func hashes(of []audit.Digest) [][]byte {
@@ -69,14 +93,16 @@ func hashes(of []audit.Digest) [][]byte {
 }
 
 // InsertAuditEvents implements registry.AuditWriter. The foreign key holds a group to being a tenant; the platform's
-// own has none.
+// own has none. The INSERT is sent with the COMMIT, or with the next call, and so is its failure.
 func (t *tx) InsertAuditEvents(ctx context.Context, events []audit.Event) error {
 	const sql = `
 		INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, group_name, action, area, crud,
 			actor_id, actor_name, actor_href, actor_type, target_id, target_name, target_href, target_type,
 			source_ip, description, is_failure, is_anonymous, component, version, external_id, created, received,
 			correlation_id, emitter_id, emitter_name, idempotency_key, idempotency_fingerprint, idempotency_ordinal,
-			actor_fields, target_fields, fields, metadata, hash, prev_chain_hash, chain_hash)
+			actor_fields, target_fields, fields, metadata, hash, prev_chain_hash, chain_hash,
+			on_behalf_of_id, on_behalf_of_name, erase, actor_salt, emitter_salt, fields_salt, group_salt, hash_salt,
+			metadata_salt, on_behalf_of_salt, source_salt, target_salt, text_salt)
 		SELECT * FROM unnest(
 			$1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::uuid[], $6::text[], $7::text[], $8::text[],
 				$9::text[]::audit_crud[],
@@ -85,11 +111,16 @@ func (t *tx) InsertAuditEvents(ctx context.Context, events []audit.Event) error 
 				$25::timestamptz[], $26::timestamptz[],
 			$27::text[], $28::text[], $29::text[], $30::bytea[], $31::bytea[], $32::integer[],
 			$33::text[]::jsonb[], $34::text[]::jsonb[], $35::text[]::jsonb[], $36::text[]::jsonb[], 
-			$37::bytea[], $38::bytea[], $39::bytea[])`
+			$37::bytea[], $38::bytea[], $39::bytea[], $40::text[], $41::text[], $42::text[]::jsonb[],
+			$43::bytea[], $44::bytea[], $45::bytea[], $46::bytea[], $47::bytea[], $48::bytea[], $49::bytea[],
+				$50::bytea[], $51::bytea[], $52::bytea[])`
 	args, err := eventColumnsOf(events)
-	return t.call(ctx, "insert audit events", func(ctx context.Context, on querier) error {
+	return t.call(ctx, "insert audit events", func(ctx context.Context, _ querier) error {
 		if err == nil {
-			_, err = on.Exec(ctx, sql, args...)
+			err = ctx.Err()
+		}
+		if err == nil {
+			t.inner.writeLast(sql, args)
 		}
 		return err
 	})
@@ -104,7 +135,7 @@ func eventColumnsOf(events []auditEvent) ([]any, error) {
 		column(events, func(e *auditEvent) [16]byte { return e.ID }),
 		column(events, func(e *auditEvent) [16]byte { return e.GroupID }),
 		column(events, func(e *auditEvent) int64 { return e.Seq }),
-		column(events, func(e *auditEvent) *[16]byte { return (*[16]byte)(idOrNull(e.GroupID)) }),
+		column(events, func(e *auditEvent) *[16]byte { return (*[16]byte)(parentOf(e)) }),
 		column(events, func(e *auditEvent) *string { return textOrNull(e.GroupName) }),
 		column(events, func(e *auditEvent) string { return e.Action }),
 		column(events, func(e *auditEvent) string { return e.Area() }),
@@ -127,10 +158,10 @@ func eventColumnsOf(events []auditEvent) ([]any, error) {
 		column(events, func(e *auditEvent) time.Time { return e.Created }),
 		column(events, func(e *auditEvent) time.Time { return e.Received }),
 		column(events, func(e *auditEvent) *string { return textOrNull(e.CorrelationID) }),
-		column(events, func(e *auditEvent) *string { return textOrNull(e.EmitterID) }),
-		column(events, func(e *auditEvent) *string { return textOrNull(e.EmitterName) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.Emitter.ID) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.Emitter.Name) }),
 		column(events, func(e *auditEvent) []byte { return digestOrNull(e.Idempotency.Key) }),
-		column(events, func(e *auditEvent) []byte { return digestOrNull(e.Idempotency.Fingerprint) }),
+		column(events, func(e *auditEvent) []byte { return fingerprintOrNull(e.Idempotency) }),
 		column(events, func(e *auditEvent) *int { return ordinalOrNull(e.Idempotency) }),
 	}
 	for _, fields := range []func(*auditEvent) map[string]string{
@@ -156,7 +187,32 @@ func eventColumnsOf(events []auditEvent) ([]any, error) {
 		}
 		args = append(args, digests)
 	}
+	return appendErasable(args, events)
+}
+
+// appendErasable adds the columns that erasures brought.
+func appendErasable(args []any, events []auditEvent) ([]any, error) {
+	args = append(args,
+		column(events, func(e *auditEvent) *string { return textOrNull(e.OnBehalfOf.ID) }),
+		column(events, func(e *auditEvent) *string { return textOrNull(e.OnBehalfOf.Name) }),
+	)
+	erasures, err := columnOr(events, erasureOrNull)
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, erasures)
+	for _, p := range audit.AllParts {
+		args = append(args, column(events, func(e *auditEvent) []byte { return saltOrNull(e.Salts[p]) }))
+	}
 	return args, nil
+}
+
+// parentOf is the tenant that an event belongs to: none if it is the platform's, or of a tenant that was deleted.
+func parentOf(e *auditEvent) *uuid.UUID {
+	if e.GroupDeleted {
+		return nil
+	}
+	return idOrNull(e.GroupID)
 }
 
 func column[T any](events []auditEvent, of func(*auditEvent) T) []T {
@@ -183,4 +239,11 @@ func digestOrNull(d audit.Digest) []byte {
 		return nil
 	}
 	return d[:]
+}
+
+func saltOrNull(s audit.Salt) []byte {
+	if s == (audit.Salt{}) {
+		return nil
+	}
+	return s[:]
 }

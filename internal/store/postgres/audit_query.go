@@ -25,12 +25,22 @@ func (r reader) ListAuditEvents(ctx context.Context, q registry.AuditQuery) (reg
 	if err != nil {
 		return registry.AuditRows{}, err
 	}
+	driving, narrowing := q.Filters()
+	hidden := false
 	for i, row := range rows {
 		found.Count = max(i+1, row.number)
-		if row.hit {
+		switch {
+		case !row.hit:
+		case row.value.Erased == nil || registry.MatchesAll(append(driving, narrowing...), &row.value):
 			found.Items = append(found.Items, row.value)
+		default: // what the filters found is erased, and not deleted yet
+			hidden = true
 		}
-		found.Examined, found.Truncated = q.PositionOf(row.value), row.truncated && len(found.Items) < q.Limit
+		found.Examined, found.ExaminedHash = q.PositionOf(row.value), row.value.ChainHash
+		found.Truncated = row.truncated && len(found.Items) < q.Limit
+	}
+	if hidden && len(rows) >= q.Limit {
+		found.Truncated = true
 	}
 	return found, nil
 }
@@ -43,6 +53,9 @@ var columns = map[registry.FilterOn]string{
 	registry.OnCreatedFrom: "a.created", registry.OnCreatedBefore: "a.created",
 }
 
+// reported is whether an event has an emitter, erased or not.
+const reported = "(a.emitter_id IS NOT NULL OR coalesce(a.digests ? 'emitter', false))"
+
 var comparisons = map[registry.FilterOn]string{registry.OnCreatedFrom: ">=", registry.OnCreatedBefore: "<"} // else "="
 
 // all are the conditions of filters.
@@ -51,9 +64,9 @@ func (s *statement) all(filters []registry.AuditFilter) []string {
 	for _, f := range filters {
 		switch {
 		case f.On == registry.OnOwn && f.Value == true:
-			list = append(list, "a.emitter_id IS NULL")
+			list = append(list, "NOT "+reported)
 		case f.On == registry.OnOwn:
-			list = append(list, "a.emitter_id IS NOT NULL")
+			list = append(list, reported)
 		case f.On != registry.OnFailure:
 			list = append(list, columns[f.On]+" "+cmp.Or(comparisons[f.On], "=")+" "+s.value(f.Value))
 		case f.Value == true:

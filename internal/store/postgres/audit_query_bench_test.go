@@ -48,14 +48,16 @@ func newLog(b *testing.B, rows int) log {
 		FROM unnest(ARRAY[$1, $2]::uuid[]) WITH ORDINALITY AS t (id, n)`, l.old, l.much)
 	run(`
 		INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, action, area, crud, actor_id, target_id, is_failure,
-			is_anonymous, fields, description, created, received, correlation_id, hash, prev_chain_hash, chain_hash)
+			is_anonymous, fields, description, created, received, correlation_id, prev_chain_hash, chain_hash,
+			actor_salt, target_salt, fields_salt, text_salt)
 		SELECT i, gen_random_uuid(), g, CASE WHEN i <= $4::int THEN i ELSE i - $4::int END, g, w || '.do', w,
 			(ARRAY['c', 'r', 'u'])[1 + i % 3]::audit_crud,
 			w || CASE WHEN o THEN '' ELSE (i % 100)::text END, w || CASE WHEN o THEN '' ELSE (i % 1000)::text END,
 			o, false,
 			'{"before.name": "\"one\"", "after.name": "\"two\""}', repeat('x', 100), now(), now(),
 			w || CASE WHEN o THEN '' ELSE (i / 3)::text END,
-			decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex')
+			decode(repeat('00', 32), 'hex'), decode(repeat('00', 32), 'hex'), uuid_send(g), uuid_send(g), uuid_send(g),
+			uuid_send(g)
 		FROM (
 			SELECT i, i <= $5::int AS o, CASE WHEN i <= $4::int THEN $1::uuid ELSE $2::uuid END AS g,
 				CASE WHEN i <= $5::int THEN 'old' ELSE 'new' END AS w

@@ -33,6 +33,15 @@ func (r reader) ListPendingCatalogRequests(ctx context.Context, tenant uuid.UUID
 	return many(ctx, r, query{"list pending catalog requests", sql, []any{tenant}}, scanRequest)
 }
 
+// ListCatalogRequests implements registry.CatalogReader.
+func (r reader) ListCatalogRequests(
+	ctx context.Context, tenant, after uuid.UUID, limit int,
+) ([]registry.CatalogRequest, error) {
+	const sql = `SELECT` + requestColumns + `
+		FROM catalog_requests r WHERE r.tenant_id = $1 AND r.id > $2 ORDER BY r.id LIMIT $3`
+	return many(ctx, r, query{"list catalog requests", sql, []any{tenant, after, limit}}, scanRequest)
+}
+
 // InsertCatalogRequest implements registry.CatalogWriter.
 func (t *tx) InsertCatalogRequest(ctx context.Context, r registry.CatalogRequest) error {
 	const sql = `

@@ -23,8 +23,8 @@ type commits struct {
 }
 
 // begin commits a transaction. ended is called, and the outcome sent, when Postgres has answered.
-func (c *commits) begin(t pgx.Tx, ended func()) <-chan error {
-	conn, outcome := t.Conn(), make(chan error, 1)
+func (c *commits) begin(t *transaction, ended func()) <-chan error {
+	conn, outcome := t.conn, make(chan error, 1)
 	socket := socketOf(conn.PgConn())
 	socket.committing.Store(true)
 	c.underWay.Go(func() {
@@ -91,7 +91,7 @@ func (t *tx) commit(ctx context.Context) error {
 	case err = <-outcome:
 	case <-ctx.Done():
 		var ended bool
-		if err, ended = t.pool.commits.abandon(t.inner.Conn(), outcome); !ended {
+		if err, ended = t.pool.commits.abandon(t.inner.conn, outcome); !ended {
 			t.conn.Hijack()
 			t.abandoned, err = true, ctx.Err()
 		}
@@ -103,6 +103,9 @@ func (t *tx) commit(ctx context.Context) error {
 		return nil
 	case errors.Is(err, pgx.ErrTxCommitRollback):
 		return fmt.Errorf("postgres: %s: %w: %w", op, registry.ErrTxDoomed, err)
+	case errors.As(err, &refused) && t.inner.unwritten: // by the server, and the COMMIT was not reached
+		t.failure = t.pool.failure("last write", err)
+		return t.failure
 	case errors.As(err, &refused):
 		return t.pool.failure(op, err)
 	}

@@ -212,7 +212,7 @@ func appendTo(ctx context.Context, tx registry.Tx, group uuid.UUID) (audit.Event
 	e := audit.Event{
 		ID: uuid.Must(uuid.NewV7()), GroupID: group, Action: "test.append", CRUD: audit.Create, IsAnonymous: true,
 		Created: noon, Received: noon, Pos: head.Pos + 1, Seq: head.Seq + 1,
-		Hash: strings.Repeat("a", 64), ChainHash: strings.Repeat("c", 64),
+		Hash: strings.Repeat("a", 64), Salts: audit.Salts{audit.PartHash: {1}}, ChainHash: strings.Repeat("c", 64),
 		PrevChainHash: cmp.Or(head.ChainHash, audit.ZeroHash),
 	}
 	return e, testkit.InsertAuditEvent(ctx, tx, e)

@@ -10,8 +10,11 @@ import (
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
+// earlierEventColumns are those of an EarlierEvent, without the fingerprint of one of which a part is erased.
 const earlierEventColumns = `
-	a.idempotency_key, a.idempotency_fingerprint, a.idempotency_ordinal, a.id, encode(a.hash, 'hex'),
+	a.idempotency_key, CASE WHEN NOT coalesce((SELECT bool_or(audit_log_erased(m.value, a.group_id, a.seq))
+		FROM jsonb_each_text(a.marks) AS m), false) THEN a.idempotency_fingerprint END, a.idempotency_ordinal, a.id,
+	coalesce(encode(a.hash, 'hex'), ''),
 	coalesce(a.target_id, '')`
 
 func scanEarlierEvent(row pgx.CollectableRow) (e registry.EarlierEvent, err error) {
@@ -20,7 +23,8 @@ func scanEarlierEvent(row pgx.CollectableRow) (e registry.EarlierEvent, err erro
 		return e, err
 	}
 	copy(e.Key[:], key)
-	copy(e.Fingerprint[:], fingerprint)
+	n := copy(e.Fingerprint.Salt[:], fingerprint)
+	copy(e.Fingerprint.Hash[:], fingerprint[n:])
 	return e, nil
 }
 
@@ -49,4 +53,12 @@ func ordinalOrNull(r audit.IdempotencyRecord) *int {
 		return nil
 	}
 	return &r.Ordinal
+}
+
+// fingerprintOrNull is the fingerprint as it is stored: the salt, and then the hash.
+func fingerprintOrNull(r audit.IdempotencyRecord) []byte {
+	if r.Fingerprint == (audit.Fingerprint{}) {
+		return nil
+	}
+	return append(r.Fingerprint.Salt[:], r.Fingerprint.Hash[:]...)
 }

@@ -210,7 +210,7 @@ func TestLostCommit(t *testing.T) {
 			store := open(t, postgres.Config{DSN: through, CallTimeout: 500 * time.Millisecond, SchemaVersion: 1})
 			warm(t, store.Pool(), 1, `SELECT 1`)
 			p.mu.Lock()
-			p.onQuery, p.then = "commit", then
+			p.onTag, p.then = "COMMIT", then
 			p.mu.Unlock()
 			runs := 0
 			begun := time.Now()
@@ -222,10 +222,10 @@ func TestLostCommit(t *testing.T) {
 			want(t, err, registry.ErrUnavailable)
 			took(t, begun, 0, 2*time.Second)
 			p.mu.Lock()
-			if runs != 1 || p.queries != 1 {
-				t.Errorf("the transaction ran %d times and was committed %d times", runs, p.queries)
+			if runs != 1 || p.completed != 1 {
+				t.Errorf("the transaction ran %d times and was committed %d times", runs, p.completed)
 			}
-			p.onQuery, p.then = "", nil
+			p.onTag, p.then = "", nil
 			p.mu.Unlock()
 			events, err := store.ListAuditEvents(
 				t.Context(), registry.AuditQuery{PageRequest: registry.PageRequest{Limit: 10}},

@@ -153,24 +153,12 @@ func (p *pool) callWide(ctx context.Context, op string, fn func(ctx context.Cont
 	}
 }
 
-// begin starts a transaction on a connection that the caller must release.
-func (p *pool) begin(ctx context.Context) (*pgxpool.Conn, pgx.Tx, error) {
+// connect gets a connection that the caller must release.
+func (p *pool) connect(ctx context.Context) (*pgxpool.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.callTimeout)
 	defer cancel()
-	var (
-		conn  *pgxpool.Conn
-		begun pgx.Tx
-	)
-	err := p.again(ctx, func() (err error) {
-		if conn, err = p.acquire(ctx); err != nil {
-			return err
-		}
-		if begun, err = conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}); err != nil {
-			release(conn)
-		}
-		return err
-	})
-	return conn, begun, p.failure("begin", err)
+	conn, err := p.acquire(ctx)
+	return conn, p.failure("begin", err)
 }
 
 // again runs something that changes nothing, and once more if it met a connection that had died in the pool, or a
@@ -178,16 +166,19 @@ func (p *pool) begin(ctx context.Context) (*pgxpool.Conn, pgx.Tx, error) {
 // restart of the server for example, so the pool starts afresh.
 func (p *pool) again(ctx context.Context, fn func() error) error {
 	err := fn()
-	switch {
-	case ctx.Err() != nil:
-		return err
-	case isLost(err):
-		p.lost()
-	case !hasCode(err, stalePlan):
+	if ctx.Err() != nil || !isLost(err) && !hasCode(err, stalePlan) {
 		return err
 	}
-	p.inner.Reset()
+	p.startAfresh(err)
 	return fn()
+}
+
+// startAfresh closes all connections of the pool, one of which failed so.
+func (p *pool) startAfresh(err error) {
+	if !hasCode(err, stalePlan) {
+		p.lost()
+	}
+	p.inner.Reset()
 }
 
 func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {

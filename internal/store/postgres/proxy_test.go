@@ -22,9 +22,9 @@ type proxy struct {
 	links     map[*link]bool
 	closed    bool
 	silent    bool   // nothing more comes from the server, on any link
-	onQuery   string // a statement without parameters; when one was sent, and answered, happens:
+	onTag     string // of a statement that the server has completed; before its answer passes happens:
 	then      func(*link)
-	queries   int             // how often it was sent
+	completed int             // how often it was
 	refuses   map[string]bool // parameters that a session must not be opened with, as of a pooler
 	statement bool            // transactions are refused, as of a pooler in statement mode
 	withholds string          // notifications that do not pass: "all"; "idle": those outside of an answer
@@ -35,7 +35,6 @@ type proxy struct {
 type link struct {
 	client, server net.Conn
 	mute           bool // nothing more comes from the server
-	asked          bool // the next answer is that of onQuery
 	idle           bool // all that was asked is answered
 	rest           []byte
 }
@@ -142,10 +141,6 @@ func (p *proxy) toServer(l *link) {
 		p.mu.Lock()
 		l.idle = false
 		refused := p.statement && bytes.Contains(bytes.ToLower(buffer[:n]), []byte("begin"))
-		if p.onQuery != "" && bytes.Contains(buffer[:n], []byte(p.onQuery+"\x00")) {
-			p.queries++
-			l.asked = true
-		}
 		p.mu.Unlock()
 		if refused {
 			refuse(pgproto3.NewBackend(l.client, l.client), "transaction blocks not allowed in statement pooling mode")
@@ -203,8 +198,8 @@ func (p *proxy) toClient(l *link) {
 			return
 		}
 		p.mu.Lock()
-		if l.asked && p.then != nil {
-			l.asked = false
+		if p.onTag != "" && bytes.Contains(buffer[:n], []byte(p.onTag+"\x00")) {
+			p.completed++
 			p.then(l)
 		}
 		swallow := p.silent || l.mute

@@ -172,13 +172,17 @@ type serverState struct {
 func readServerState(ctx context.Context, on querier) (s serverState, err error) {
 	const state = `
 		SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on', coalesce((
-			SELECT string_agg(needed.privilege || ' on ' || needed.name, ', ')
-			FROM unnest($1::text[], $2::text[]) AS needed (name, privilege)
-			WHERE NOT has_table_privilege(to_regclass(needed.name), needed.privilege)
+			SELECT string_agg(missing.privilege || ' on ' || missing.name, ', ') FROM (
+				SELECT * FROM unnest($1::text[], $2::text[]) AS needed (name, privilege)
+				WHERE NOT has_table_privilege(to_regclass(needed.name), needed.privilege)
+				UNION ALL
+				SELECT needed.name, 'EXECUTE' FROM unnest($3::text[]) AS needed (name)
+				WHERE NOT has_function_privilege(to_regprocedure(needed.name), 'EXECUTE')
+			) AS missing
 		), '')`
 	const schema = `SELECT version, dirty FROM schema_migrations LIMIT 1`
-	tables, privileges := changePrivileges()
-	rows, _ := on.Query(ctx, state, tables, privileges)
+	tables, privileges, functions := changePrivileges()
+	rows, _ := on.Query(ctx, state, tables, privileges, functions)
 	if s, err = pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (s serverState, err error) {
 		err = row.Scan(&s.recovery, &s.readOnly, &s.missing)
 		return s, err

@@ -44,16 +44,18 @@ func (c *schemaCheck) compare(ctx context.Context, on querier, s serverState) (s
 	return c.problem, nil
 }
 
-// changePrivileges are the privileges that changes need: lists of tables and of a privilege on each.
-func changePrivileges() (tables, privileges []string) {
+// changePrivileges are the privileges that changes need: lists of tables and of a privilege on each, and of functions
+// that are called.
+func changePrivileges() (tables, privileges, functions []string) {
 	for _, t := range migrations.Tables {
 		for _, privilege := range t.App {
 			if privilege != "SELECT" {
 				tables, privileges = append(tables, t.Name), append(privileges, privilege)
 			}
 		}
+		functions = append(functions, t.AppFunctions...)
 	}
-	return tables, privileges
+	return tables, privileges, functions
 }
 
 // isFault reports whether an error is one of the program and its schema: a table or a column that is not there, a value

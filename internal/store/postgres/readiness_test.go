@@ -112,6 +112,11 @@ func TestPing_privileges(t *testing.T) {
 	}
 	admin.run(`GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO ` + role)
 	status, err = store.Ping(t.Context())
+	if err != nil || !strings.Contains(status.WritesUnavailable, "EXECUTE on audit_log_erase(") {
+		t.Errorf("without that to erase: %+v, %v", status, err)
+	}
+	admin.run(`GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO ` + role)
+	status, err = store.Ping(t.Context())
 	if err != nil || status.WritesUnavailable != "" {
 		t.Errorf("with the privileges: %+v, %v", status, err)
 	}

@@ -73,31 +73,45 @@ func (t *tx) LockTenant(ctx context.Context, id uuid.UUID) (registry.Tenant, err
 	return one(ctx, t, query{"lock tenant", sql, []any{id}}, scanTenant)
 }
 
-// LockTenantsShared implements registry.TenantWriter. Its lock is the one that a foreign key check takes.
-func (t *tx) LockTenantsShared(ctx context.Context, ids []uuid.UUID, skipLocked bool) (map[uuid.UUID]bool, error) {
+// LockTenantsShared implements registry.TenantWriter.
+func (t *tx) LockTenantsShared(
+	ctx context.Context, ids []uuid.UUID, skipLocked bool,
+) (locked map[uuid.UUID]bool, err error) {
+	err = t.call(ctx, "lock tenants shared", func(ctx context.Context, on querier) error {
+		var b pgx.Batch
+		locked = queueSharedLocks(&b, ids, skipLocked)
+		return on.SendBatch(ctx, &b).Close()
+	})
+	return locked, err
+}
+
+// queueSharedLocks adds the locks of tenants to a batch, whose results are in the map. They are those that a foreign
+// key check takes.
+func queueSharedLocks(b *pgx.Batch, ids []uuid.UUID, skipLocked bool) map[uuid.UUID]bool {
 	const (
 		skipping = `
 		WITH locked AS (SELECT id FROM tenants WHERE id = ANY($1) ORDER BY id FOR KEY SHARE SKIP LOCKED)
 		SELECT t.id, EXISTS (SELECT FROM locked WHERE locked.id = t.id) FROM tenants t WHERE t.id = ANY($1)`
 		waiting = `SELECT id, true FROM tenants WHERE id = ANY($1) ORDER BY id FOR KEY SHARE`
 	)
-	type row struct {
-		ID     uuid.UUID
-		Locked bool
-	}
 	locked := map[uuid.UUID]bool{}
 	if len(ids) == 0 {
-		return locked, nil
+		return locked
 	}
 	sql := waiting
 	if skipLocked {
 		sql = skipping
 	}
-	rows, err := many(ctx, t, query{"lock tenants shared", sql, []any{ids}}, pgx.RowToStructByPos[row])
-	for _, r := range rows {
-		locked[r.ID] = r.Locked
-	}
-	return locked, err
+	b.Queue(sql, ids).Query(func(rows pgx.Rows) error {
+		var id uuid.UUID
+		var held bool
+		_, err := pgx.ForEachRow(rows, []any{&id, &held}, func() error {
+			locked[id] = held
+			return nil
+		})
+		return err
+	})
+	return locked
 }
 
 // InsertTenant implements registry.TenantWriter.

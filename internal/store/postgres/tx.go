@@ -24,9 +24,11 @@ type tx struct {
 	reader
 	pool    *pool
 	conn    *pgxpool.Conn
-	inner   pgx.Tx
+	inner   *transaction
 	failure error // of the first call that failed: from then on the transaction is doomed
 
+	answered  bool // a call succeeded: the connection is alive
+	dead      bool // the first call found that it is not, or that it was prepared for another schema
 	abandoned bool // its COMMIT was, and has the connection
 }
 
@@ -52,30 +54,45 @@ func (s *Store) Tx(ctx context.Context, fn func(registry.Tx) error) error {
 	}
 }
 
-// run is one run of a transaction. If it was given up in favour of another one, contention is why, and nothing of it
-// was committed.
+// run is one run of a transaction, or two if the first met a connection that had died in the pool, and so did nothing.
+// If it was given up in favour of another one, contention is why, and nothing of it was committed.
 func (s *Store) run(ctx context.Context, fn func(registry.Tx) error) (contention, err error) {
 	if err := s.pool.turns.take(ctx); err != nil {
 		return nil, err
 	}
 	defer s.pool.turns.give()
-	conn, begun, err := s.pool.begin(ctx)
+	t, err := s.attempt(ctx, fn)
+	if t != nil && t.dead && ctx.Err() == nil {
+		s.pool.startAfresh(t.failure)
+		t, err = s.attempt(ctx, fn)
+	}
+	if t == nil {
+		return nil, err
+	}
+	if isContention(t.failure) {
+		return t.failure, err
+	}
+	return nil, err
+}
+
+// attempt runs fn and commits. It returns the transaction, which has ended; nil if there was no connection for it.
+func (s *Store) attempt(ctx context.Context, fn func(registry.Tx) error) (*tx, error) {
+	conn, err := s.pool.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t := &tx{pool: s.pool, conn: conn, inner: begun}
+	t := &tx{pool: s.pool, conn: conn, inner: &transaction{conn: conn.Conn()}}
 	t.reader = reader{t}
 	defer t.end(ctx)
 	err = fn(t)
 	switch {
-	case isContention(t.failure):
-		return t.failure, err
 	case err != nil:
-		return nil, err
 	case t.failure != nil:
-		return nil, t.doomed("commit")
+		err = t.doomed("commit")
+	default:
+		err = t.commit(ctx)
 	}
-	return nil, t.commit(ctx)
+	return t, err
 }
 
 // call implements caller. Every failure dooms the transaction, as it does in Postgres, but not a read that finds
@@ -86,10 +103,15 @@ func (t *tx) call(ctx context.Context, op string, fn func(ctx context.Context, o
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.pool.callTimeout)
 	defer cancel()
-	err := fn(ctx, t.inner)
+	err := t.inner.flush(ctx)
+	if err == nil {
+		err = fn(ctx, t.inner)
+	}
 	if err == nil || errors.Is(err, pgx.ErrNoRows) {
+		t.answered = true
 		return failure(op, err)
 	}
+	t.dead = !t.answered && ctx.Err() == nil && (isLost(err) || hasCode(err, stalePlan))
 	t.failure = t.pool.failure(op, err)
 	return t.failure
 }
@@ -118,7 +140,7 @@ func (t *tx) end(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
 	defer cancel()
-	_ = t.inner.Rollback(ctx) // after a commit there is nothing to do, and after a failure the connection is closed
+	t.inner.Rollback(ctx) // after a commit there is nothing to do
 	release(t.conn)
 }
 

@@ -44,10 +44,41 @@ func auditAppend(t *testing.T, s suite) {
 		f.equal(f.events(registry.AuditQuery{PageRequest: firstPage(9)}), []audit.Event{})
 	})
 	s.test(t, "the head is where log and group stand", headOfLog)
+	s.test(t, "the locks of an append are those of tenants and log", locksForAppend)
 	s.test(t, "several events at once", manyEvents)
 	s.test(t, "events are unique and need their tenant", uniqueEvents)
 	s.test(t, "events take the next place only", nextPlaces)
 	s.test(t, "events that break a check", spoiltEvents)
+}
+
+// locksForAppend asserts that LockForAppend answers what the two locks do.
+func locksForAppend(f *fixture) {
+	one, two, unknown := minimalTenant("one"), minimalTenant("two"), newID()
+	f.insert(one, two)
+	key := newDigest()
+	recorded := minimalEvent(one.ID)
+	recorded.Idempotency = audit.IdempotencyRecord{Key: key, Fingerprint: audit.NewFingerprint([]byte("command"))}
+	f.append(recorded, minimalEvent(uuid.Nil))
+	for _, skipLocked := range []bool{true, false} {
+		for _, tenants := range [][]uuid.UUID{nil, {one.ID}, {one.ID, two.ID, unknown}} {
+			groups, keys := append([]uuid.UUID{uuid.Nil}, tenants...), []audit.Digest{key, newDigest()}
+			var locked map[uuid.UUID]bool
+			var heads registry.AuditHeads
+			f.commit(func(tx registry.Tx) (err error) {
+				locked, heads, err = tx.LockForAppend(f.ctx, tenants, skipLocked, groups, keys)
+				return err
+			})
+			f.commit(func(tx registry.Tx) error {
+				wantLocked, err := tx.LockTenantsShared(f.ctx, tenants, skipLocked)
+				f.must(err)
+				want, err := tx.LockAuditLog(f.ctx, groups, keys)
+				f.must(err)
+				f.equal(locked, wantLocked)
+				f.equal(heads, want)
+				return nil
+			})
+		}
+	}
 }
 
 func headOfLog(f *fixture) {

@@ -31,7 +31,7 @@ func Compare(t *testing.T, openA, openB func(t *testing.T) registry.Store) {
 		c.sides[i].service = registry.New(
 			store, registry.Options{Now: func() time.Time { return c.now }, MaxKeys: 3, Version: "v1", Usage: usage},
 		)
-		c.sides[i].usage = usage
+		c.sides[i].usage, c.sides[i].store = usage, store
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		c.begin(t)
@@ -63,6 +63,7 @@ type comparison struct {
 
 // side is what one store made: the same things under ids of its own, in the order of their creation.
 type side struct {
+	store   registry.Store
 	service *registry.Service
 	usage   *registry.UsageRecorder
 	start   int64 // the position in the whole log at which the sequence began
@@ -77,7 +78,8 @@ func (c *comparison) begin(t *rapid.T) {
 	c.T, c.ctx, c.now = t, t.Context(), awkward
 	c.runs++
 	for i := range c.sides {
-		s := side{service: c.sides[i].service, usage: c.sides[i].usage, names: map[string]string{}}
+		s := c.sides[i]
+		s = side{store: s.store, service: s.service, usage: s.usage, names: map[string]string{}}
 		page, err := s.service.Audit(c.ctx, operator, registry.AuditQuery{PageRequest: firstPage(1)})
 		if err != nil {
 			t.Fatalf("the newest event: %v", err)
@@ -151,7 +153,7 @@ func (c *comparison) name(what string) string {
 // made are the texts that differ from store to store: ids, hashes in hex and as lists of bytes, the prefixes of keys.
 var made = regexp.MustCompile(
 	`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{64}\b|` +
-		`\[(\d+,){31}\d+\]|bp_(live|test)_[0-9A-Za-z]{4}\b`,
+		`\[(\d+,){31}\d+\]|\[(\d+,){15}\d+\]|bp_(live|test)_[0-9A-Za-z]{4}\b`,
 )
 
 var zeroHash = strings.Repeat("0", 64)
@@ -176,21 +178,36 @@ func (s *side) audit(c *comparison, by registry.Caller, q registry.AuditQuery) (
 	if q.GroupID == nil {
 		start = s.start
 	}
-	if q.Ascending || q.Position > 0 {
-		q.Cursor = strconv.FormatInt(start+q.Position, 10)
+	if place := start + q.Position; place > 0 && (q.Ascending || q.Position > 0) {
+		q.Cursor = strconv.FormatInt(place, 10) + "." + s.chainHashAt(c, q.GroupID, place)[:16]
 	}
 	page, err := s.service.Audit(c.ctx, by, q)
 	for i := range page.Items {
 		page.Items[i].Pos -= s.start
 	}
 	if page.Next != "" {
-		next, err := strconv.ParseInt(page.Next, 10, 64)
+		place, _, _ := strings.Cut(page.Next, ".")
+		next, err := strconv.ParseInt(place, 10, 64)
 		if err != nil {
 			c.Fatalf("the next cursor is %q: %v", page.Next, err)
 		}
 		page.Next = strconv.FormatInt(next-start, 10)
 	}
 	return page, err
+}
+
+// chainHashAt is the chain hash of the event at a place; that of none if there is no event.
+func (s *side) chainHashAt(c *comparison, group *uuid.UUID, place int64) string {
+	rows, err := s.store.ListAuditEvents(c.ctx, registry.AuditQuery{
+		GroupID: group, Ascending: true, Position: place - 1, PageRequest: firstPage(1),
+	})
+	if err != nil {
+		c.Fatalf("the event at %d: %v", place, err)
+	}
+	if len(rows.Items) == 0 {
+		return zeroHash
+	}
+	return rows.Items[0].ChainHash
 }
 
 // readEverything compares what all reads answer about the things of the sequence.

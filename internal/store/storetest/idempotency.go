@@ -31,7 +31,7 @@ func reservations(f *fixture) {
 }
 
 func idempotencyRecords(f *fixture) {
-	key, fingerprint, other := newDigest(), newDigest(), newDigest()
+	key, other, fingerprint := newDigest(), newDigest(), audit.NewFingerprint([]byte("command"))
 	recorded := func(ordinal int) audit.Event {
 		e := minimalEvent(uuid.Nil)
 		e.Target = audit.Party{ID: "target"}

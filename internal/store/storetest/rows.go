@@ -196,7 +196,8 @@ func fullEvent(group uuid.UUID) audit.Event {
 		}, Component: "component" + text, Version: "version" + text,
 		ExternalID: "external" + text, Metadata: map[string]string{"meta" + text: "value" + text, "": ""},
 		Created: *later(1), Received: *later(2),
-		CorrelationID: "correlation" + text, EmitterID: "emitter" + text, EmitterName: "emitter name" + text,
+		CorrelationID: "correlation" + text, Emitter: audit.Named{ID: "emitter" + text, Name: "emitter name" + text},
+		OnBehalfOf: audit.Named{ID: "on behalf of" + text, Name: "name on behalf of" + text},
 	}
 }
 
@@ -210,7 +211,14 @@ func placed(e audit.Event, head testkit.AuditHead) audit.Event {
 	if head.Seq == 0 {
 		e.PrevChainHash = strings.Repeat("0", 64)
 	}
-	e.Hash, e.ChainHash = hash("hash"), hash("chain")
+	e.Hash = hash("hash")
+	for _, p := range audit.AllParts {
+		if e.Salts[p] = (audit.Salt{}); e.Has(p) {
+			sum := sha256.Sum256([]byte(p.String() + e.ID.String()))
+			copy(e.Salts[p][:], sum[:])
+		}
+	}
+	e.ChainHash = hash("chain")
 	return e
 }
 

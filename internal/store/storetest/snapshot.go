@@ -59,6 +59,7 @@ func snapshot(f *fixture, r registry.Reader, tenant uuid.UUID, product string) s
 	see(one(r.GetProduct(f.ctx, product)))
 	see(one(r.ListProducts(f.ctx)))
 	see(one(r.ListPendingCatalogRequests(f.ctx, tenant)))
+	see(one(r.ListCatalogRequests(f.ctx, tenant, uuid.Nil, 100)))
 	see(one(r.ListEntitlements(f.ctx, tenant)))
 	see(one(r.ListTenantsOfProduct(f.ctx, product, []uuid.UUID{tenant, newID()})))
 	see(one(r.CountAPIKeys(f.ctx, tenant)))

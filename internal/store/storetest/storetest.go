@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store, o Options) {
 		{"AuditAppend", auditAppend},
 		{"AuditQueries", auditQueries},
 		{"AuditOrder", auditOrder},
+		{"AuditErase", auditErase},
 		{"Transactions", transactions},
 		{"Locks", locks},
 		{"Isolation", isolation},

@@ -58,6 +58,7 @@ func everyRead(ctx context.Context, r registry.Reader) map[string]error {
 		"GetTenantByKeycloakOrg":     only(r.GetTenantByKeycloakOrg(ctx, "org")),
 		"GetProduct":                 only(r.GetProduct(ctx, "key")),
 		"ListProducts":               only(r.ListProducts(ctx)),
+		"ListCatalogRequests":        only(r.ListCatalogRequests(ctx, id, uuid.Nil, 1)),
 		"ListPendingCatalogRequests": only(r.ListPendingCatalogRequests(ctx, id)),
 		"ListEntitlements":           only(r.ListEntitlements(ctx, id)),
 		"ListTenantsOfProduct":       only(r.ListTenantsOfProduct(ctx, "product", []uuid.UUID{id})),
@@ -102,6 +103,16 @@ func everyWrite(ctx context.Context, tx registry.Tx) map[string]func() error {
 			return err
 		},
 		"ReserveIdempotencyKey": func() error { _, err := tx.ReserveIdempotencyKey(ctx, newDigest()); return err },
+		"LockForAppend": func() error {
+			_, _, err := tx.LockForAppend(ctx, []uuid.UUID{id}, true, []uuid.UUID{id}, []audit.Digest{newDigest()})
+			return err
+		},
+		"MarkEventParts":   func() error { return tx.MarkEventParts(ctx, id, newID(), nil) },
+		"DeleteEventParts": func() error { return tx.DeleteEventParts(ctx, id, nil) },
+		"EraseSubjects": func() error {
+			_, err := tx.EraseSubjects(ctx, id, []string{"subject"}, true, *later(1))
+			return err
+		},
 		"InsertAuditEvents": func() error {
 			return tx.InsertAuditEvents(ctx, []audit.Event{placed(minimalEvent(uuid.Nil), testkit.AuditHead{})})
 		},

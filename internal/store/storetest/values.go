@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"testing"
+
+	"github.com/google/uuid"
 	"time"
 
 	"github.com/breakpilot/tenant-registry/internal/apikey"
@@ -122,6 +124,7 @@ func outputIsCopied(f *fixture) {
 		see(one(r.GetProduct(f.ctx, "product")))
 		see(one(r.ListProducts(f.ctx)))
 		see(one(r.ListPendingCatalogRequests(f.ctx, tenant.ID)))
+		see(one(r.ListCatalogRequests(f.ctx, tenant.ID, uuid.Nil, 100)))
 		see(one(r.ListEntitlements(f.ctx, tenant.ID)))
 		keys, err := r.ListAPIKeys(f.ctx, registry.APIKeyQuery{TenantID: tenant.ID, PageRequest: firstPage(9)})
 		f.must(err)

@@ -10,6 +10,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
+
 	"github.com/breakpilot/tenant-registry/internal/registry"
 )
 
@@ -107,6 +109,12 @@ func (s *store) Confirm(ctx context.Context) error {
 
 func (s *store) ConfirmReads(ctx context.Context) error {
 	return write(ctx, s.h, "ConfirmReads", func() error { return s.inner.ConfirmReads(ctx) })
+}
+
+func (s *store) LockErasures(ctx context.Context, group uuid.UUID) (registry.ErasureLock, error) {
+	return call(ctx, s.h, "LockErasures", func() (registry.ErasureLock, error) {
+		return s.inner.LockErasures(ctx, group)
+	})
 }
 
 func (s *store) Tx(ctx context.Context, fn func(registry.Tx) error) error {

@@ -54,6 +54,14 @@ func (r reader) GetCatalogRequest(ctx context.Context, id uuid.UUID) (registry.C
 	)
 }
 
+func (r reader) ListCatalogRequests(
+	ctx context.Context, tenant, after uuid.UUID, limit int,
+) ([]registry.CatalogRequest, error) {
+	return read(ctx, r, "ListCatalogRequests", func() ([]registry.CatalogRequest, error) {
+		return r.inner.ListCatalogRequests(ctx, tenant, after, limit)
+	})
+}
+
 func (r reader) ListPendingCatalogRequests(ctx context.Context, tenant uuid.UUID) ([]registry.CatalogRequest, error) {
 	return read(ctx, r, "ListPendingCatalogRequests", func() ([]registry.CatalogRequest, error) {
 		return r.inner.ListPendingCatalogRequests(ctx, tenant)

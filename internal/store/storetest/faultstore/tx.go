@@ -2,6 +2,7 @@ package faultstore
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -78,6 +79,34 @@ func (t *tx) LockAuditLog(ctx context.Context, groups []uuid.UUID, keys []audit.
 		ctx, t.h, "Tx.LockAuditLog",
 		func() (registry.AuditHeads, error) { return t.inner.LockAuditLog(ctx, groups, keys) },
 	)
+}
+
+func (t *tx) MarkEventParts(ctx context.Context, group, erasure uuid.UUID, parts []registry.EventParts) error {
+	return write(ctx, t.h, "Tx.MarkEventParts", func() error {
+		return t.inner.MarkEventParts(ctx, group, erasure, parts)
+	})
+}
+
+func (t *tx) DeleteEventParts(ctx context.Context, group uuid.UUID, parts []registry.EventParts) error {
+	return write(ctx, t.h, "Tx.DeleteEventParts", func() error { return t.inner.DeleteEventParts(ctx, group, parts) })
+}
+
+func (t *tx) EraseSubjects(
+	ctx context.Context, tenant uuid.UUID, subjects []string, texts bool, now time.Time,
+) (bool, error) {
+	return call(ctx, t.h, "Tx.EraseSubjects", func() (bool, error) {
+		return t.inner.EraseSubjects(ctx, tenant, subjects, texts, now)
+	})
+}
+
+func (t *tx) LockForAppend(
+	ctx context.Context, tenants []uuid.UUID, skipLocked bool, groups []uuid.UUID, keys []audit.Digest,
+) (locked map[uuid.UUID]bool, heads registry.AuditHeads, err error) {
+	heads, err = call(ctx, t.h, "Tx.LockForAppend", func() (heads registry.AuditHeads, err error) {
+		locked, heads, err = t.inner.LockForAppend(ctx, tenants, skipLocked, groups, keys)
+		return heads, err
+	})
+	return locked, heads, err
 }
 
 func (t *tx) InsertAuditEvents(ctx context.Context, events []audit.Event) error {
