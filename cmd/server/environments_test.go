@@ -268,7 +268,7 @@ func TestProd_withIssuer(t *testing.T) {
 	claims := i.Claims(auth.RoleOperator)
 	claims["jti"] = "never seen before"
 	p.ask(t, http.StatusOK, "/v1/catalog", sign(claims))
-	p.ask(t, http.StatusOK, "/readyz", "")
+	p.answersReady(t, "")
 	if said := p.stderr.String(); strings.Contains(said, operator) ||
 		strings.Contains(said, strings.Split(operator, ".")[1]) {
 		t.Errorf("the log has a token: %s", said)

@@ -22,13 +22,14 @@ type commits struct {
 	abandoned map[*pgx.Conn]bool
 }
 
-// begin commits a transaction. ended is called, and the outcome sent, when Postgres has answered.
-func (c *commits) begin(t *transaction, ended func()) <-chan error {
+// begin commits a transaction, whatever becomes of ctx. ended is called, and the outcome sent, when Postgres has
+// answered.
+func (c *commits) begin(ctx context.Context, t *transaction, ended func()) <-chan error {
 	conn, outcome := t.conn, make(chan error, 1)
 	socket := socketOf(conn.PgConn())
 	socket.committing.Store(true)
 	c.underWay.Go(func() {
-		err := t.Commit(context.Background())
+		err := t.Commit(context.WithoutCancel(ctx))
 		if !conn.IsClosed() {
 			socket.committing.Store(false)
 		}
@@ -85,7 +86,7 @@ func (t *tx) commit(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.pool.callTimeout)
 	defer cancel()
-	outcome := t.pool.commits.begin(t.inner, t.pool.turns.committing())
+	outcome := t.pool.commits.begin(ctx, t.inner, t.pool.turns.committing())
 	var err error
 	select {
 	case err = <-outcome:

@@ -11,9 +11,8 @@ const someRows = `
 	INSERT INTO tenants (id, slug, name, status, metadata, version, created_at, updated_at)
 	VALUES (gen_random_uuid(), 'tenant', 'n', 'trial', '{}', 1, now(), now());
 	INSERT INTO audit_log (pos, id, group_id, seq, tenant_id, action, area, crud, is_failure, is_anonymous, created,
-		received, hash, prev_chain_hash, chain_hash)
-	SELECT 1, id, id, 1, id, 'a', 'a', 'c', false, true, now(), now(), sha256('a'), decode(repeat('00', 32), 'hex'),
-		sha256('c')
+		received, prev_chain_hash, chain_hash)
+	SELECT 1, id, id, 1, id, 'a', 'a', 'c', false, true, now(), now(), decode(repeat('00', 32), 'hex'), sha256('c')
 	FROM tenants`
 
 // used is a new migrated database in which a test did something. The connection to it is left open.
