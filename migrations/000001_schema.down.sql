@@ -1,5 +1,6 @@
 DROP FUNCTION audit_log_erase(uuid, uuid, bigint[], text[], text[]);
 DROP FUNCTION audit_log_erased(text, uuid, bigint);
+DROP FUNCTION audit_log_heads(uuid[]);
 DROP TABLE audit_log;
 DROP FUNCTION audit_log_places();
 DROP FUNCTION audit_log_append_only();

@@ -280,7 +280,8 @@ CREATE TABLE audit_log (
         AND octet_length(group_salt) = 16 AND octet_length(hash_salt) = 16 AND octet_length(metadata_salt) = 16
         AND octet_length(on_behalf_of_salt) = 16 AND octet_length(source_salt) = 16
         AND octet_length(target_salt) = 16 AND octet_length(text_salt) = 16),
-    CONSTRAINT audit_log_erase_check CHECK (erase IS NULL OR action = 'audit.erase' AND is_erasure(erase)),
+    CONSTRAINT audit_log_erase_check CHECK (
+        (erase IS NULL) = (action <> 'audit.erase') AND (erase IS NULL OR is_erasure(erase))),
     CONSTRAINT audit_log_marks_check CHECK (are_texts(marks) AND are_texts(digests)),
     CONSTRAINT audit_log_numbers_check CHECK (pos >= 1 AND seq >= 1),
     CONSTRAINT audit_log_fields_check CHECK (
@@ -490,6 +491,17 @@ $$;
 CREATE TRIGGER audit_log_places AFTER INSERT ON audit_log REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION audit_log_places();
 
+-- Where the log and some chains stand: the newest pos, with NULL for its group, and the newest event of each group that
+-- has one. Each is the first row of an index, also in a session that made its plan while the log was empty.
+CREATE FUNCTION audit_log_heads(groups uuid[]) RETURNS TABLE (of_group uuid, place bigint, hash bytea) LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off SET jit = off AS $$
+BEGIN
+    RETURN QUERY SELECT NULL::uuid, a.pos, NULL::bytea FROM audit_log a ORDER BY a.pos DESC LIMIT 1;
+    RETURN QUERY SELECT last.group_id, last.seq, last.chain_hash FROM unnest(groups) AS g (id)
+        CROSS JOIN LATERAL (SELECT * FROM audit_log a WHERE a.group_id = g.id ORDER BY a.seq DESC LIMIT 1) AS last;
+END
+$$;
+
 -- A function runs with the search_path of its caller, who could put another "=" before Postgres's own. So each has its
 -- own path: Postgres's, then this schema, and temporary objects last. And no one may erase but who is granted it.
 DO $$
@@ -497,7 +509,8 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY[
-        'notify_cache_flush()', 'audit_log_append_only()', 'audit_log_places()', 'audit_log_erased(text, uuid, bigint)',
+        'notify_cache_flush()', 'audit_log_append_only()', 'audit_log_places()', 'audit_log_heads(uuid[])',
+        'audit_log_erased(text, uuid, bigint)',
         'audit_log_erase(uuid, uuid, bigint[], text[], text[])'
     ] LOOP
         EXECUTE format('ALTER FUNCTION %1$I.%2$s SET search_path = pg_catalog, %1$I, pg_temp', current_schema(), name);

@@ -2,6 +2,7 @@ package migrations_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -89,7 +90,8 @@ func TestAuditLog_erase(t *testing.T) {
 	}
 	for name, statement := range refused {
 		for who, conn := range map[string]*pgx.Conn{"owner": owner, "server": app} {
-			if tag, err := conn.Exec(t.Context(), statement); code(err) == "" && tag.String() != "SELECT 0" {
+			tag, err := conn.Exec(t.Context(), statement)
+			if !slices.Contains([]string{"42501", "23505", "23514"}, code(err)) {
 				t.Errorf("%s as the %s: %v %v, want it refused", name, who, tag, err)
 			}
 		}

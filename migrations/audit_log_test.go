@@ -77,6 +77,8 @@ func TestAuditLog_plan(t *testing.T) {
 		conn := connect(t, postgrestest.New(t))
 		seed(t, conn)
 		exec(t, conn, before)
+		const heads = `SELECT audit_log_heads('{` + acme + `}')`
+		exec(t, conn, heads)
 		for pos := int64(3); pos < 1000; pos += 100 {
 			insert := fmt.Sprintf(insertEvent, pos, acme, pos-1, `sha256('c')`)
 			insert = strings.NewReplacer("SELECT "+fmt.Sprint(pos), "SELECT n + "+fmt.Sprint(pos),
@@ -87,6 +89,7 @@ func TestAuditLog_plan(t *testing.T) {
 			WHERE indrelid = 'audit_log'::regclass AND pg_stat_get_xact_numscans(indexrelid) > 0
 			UNION ALL SELECT relname FROM pg_stat_xact_user_tables WHERE relname = 'audit_log' AND seq_scan > 0`
 		exec(t, conn, `BEGIN`)
+		exec(t, conn, heads)
 		exec(t, conn, fmt.Sprintf(insertEvent, 1003, acme, 1002, `sha256('c')`))
 		want := []string{"audit_log_group_id_seq_key", "audit_log_pkey"}
 		if got := list(t, conn, scans); !slices.Equal(got, want) {

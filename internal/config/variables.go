@@ -37,7 +37,7 @@ var Variables = []Variable{
 		"audit events reported in a second; a KiB of a body counts as one more, beyond 256 KiB as ten",
 	},
 	{"SHARE_EXPORTS", "2/4/8", "exports of audit logs at the same time"},
-	{"SHARE_ERASURES", "1/0/2", "erasures from audit logs at the same time"},
+	{"SHARE_ERASURES", "2/0/4", "erasures from audit logs at the same time"},
 	{"SHARE_LONG_POLLS", "5/50/1000", "requests that wait for audit events"},
 	{"SHARE_WIDE_READS", "8/16/64", "pages of audit logs, and of keys by a filter, at the same time"},
 	{"SHARE_AUDIT_ROWS", "100000/200000/0", "audit events examined for pages in ten seconds"},

@@ -68,6 +68,10 @@ func (g grants) apply(ctx context.Context, to Roles) error {
 	if err := g.exec(ctx, `REVOKE ALL ON `+g.list()+` FROM PUBLIC`); err != nil {
 		return err
 	}
+	// Who may create functions in the schema could have the owner's functions call them.
+	if err := g.exec(ctx, `REVOKE CREATE ON SCHEMA `+pgx.Identifier{g.schema}.Sanitize()+` FROM PUBLIC`); err != nil {
+		return err
+	}
 	// Who owns the database needs no privilege; another role that migrates would lock itself out.
 	if err := g.exec(ctx, `GRANT CONNECT ON DATABASE `+database+` TO SESSION_USER`); err != nil {
 		return err
@@ -106,6 +110,7 @@ func (g grants) grant(
 	statements := []string{
 		`GRANT CONNECT ON DATABASE ` + database + ` TO ` + role,
 		`GRANT USAGE ON SCHEMA ` + pgx.Identifier{g.schema}.Sanitize() + ` TO ` + role,
+		`REVOKE CREATE ON SCHEMA ` + pgx.Identifier{g.schema}.Sanitize() + ` FROM ` + role,
 		`REVOKE ALL ON ` + g.list() + ` FROM ` + role,
 	}
 	for _, t := range g.tables {

@@ -31,8 +31,9 @@ const erasePage = 200 // events that are read, and marked or deleted, at a time
 
 // ErasureStore takes from the log, and from a tenant's rows, what names a person.
 type ErasureStore interface {
-	// LockErasures waits until no other erasure of a group's chain runs on this store, and holds that lock until it is
-	// released, or the process ends. ErrUnavailable if it cannot be had in time.
+	// LockErasures waits until no other erasure of a group's chain runs on this store, and no transaction that has called
+	// LockErasureCommit, and holds that lock until it is released, or the process ends. ErrUnavailable if it cannot be
+	// had in time.
 	LockErasures(ctx context.Context, group uuid.UUID) (ErasureLock, error)
 }
 
@@ -50,6 +51,9 @@ type ErasureWriter interface {
 	// part that was marked for another event which is not written is marked anew. It is an error if the event of the
 	// id is written, if the event has no such part, or if the part is erased.
 	MarkEventParts(ctx context.Context, group, erasure uuid.UUID, parts []EventParts) error
+	// LockErasureCommit keeps LockErasures of the chain waiting until this transaction has ended, however long its commit
+	// takes: until then it is unknown which marks have effect. It comes before every other lock of the transaction.
+	LockErasureCommit(ctx context.Context, group uuid.UUID) error
 	// DeleteEventParts deletes value and salt of parts that are erased, stores their digests instead, and deletes the
 	// fingerprints of the requests that their events belong to. A part that is deleted already is left alone. It is an
 	// error if a part is not erased.
@@ -98,7 +102,7 @@ func (in ErasureInput) validate() error {
 			c.add(pointer, violation.Length(MaxID))
 		case subject == everySubject && len(in.Subjects) > 1:
 			c.add(pointer, violation.NotCombinable("another subject"))
-		case utf8.RuneCountInString(subject) >= minNamed && strings.Contains(in.Reason, subject):
+		case utf8.RuneCountInString(subject) >= minNamed && strings.Contains(strings.ToLower(in.Reason), strings.ToLower(subject)):
 			c.add("/reason", violation.NamesSubject)
 		}
 	}
@@ -112,8 +116,8 @@ func (in ErasureInput) validate() error {
 // everything reports whether all of a deleted tenant's chain goes.
 func (in ErasureInput) everything() bool { return slices.Contains(in.Subjects, everySubject) }
 
-// parts are the parts of an event that the erasure takes, with their digests. Whose hash is Retraced's, unsalted, goes
-// with whatever it was computed of.
+// parts are the parts of an event that the erasure takes, with their digests. Retraced's hash goes with each part that
+// it was computed of: it has no salt.
 func (in ErasureInput) parts(e *audit.Event) digests {
 	var take []audit.Part
 	names := func(id string) bool { return id != "" && slices.Contains(in.Subjects, id) }
@@ -163,7 +167,7 @@ func undeleted(e *audit.Event) digests {
 }
 
 var errLivingTenant = conflict(
-	CodeTenantNotDeleted, "All of a chain is erased only after its tenant was deleted; name subjects.",
+	CodeTenantNotDeleted, "The subject * requires a deleted tenant: list the ids of subjects instead.",
 ).in("/subjects/0")
 
 // EraseEvents takes from one chain the parts of its events that name subjects, and their names from the tenant's rows:

@@ -219,11 +219,14 @@ func (x *erasing) commit(
 ) (event *audit.Event, changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, x.callTimeout)
 	defer cancel()
-	if err := x.lock.Check(ctx); err != nil {
-		return nil, false, err
-	}
 	err = txOrConfirm(ctx, x.store, func(tx Tx) error {
 		event, changed = nil, false
+		if err := tx.LockErasureCommit(ctx, x.in.GroupID); err != nil {
+			return err
+		}
+		if err := x.lock.Check(ctx); err != nil {
+			return err
+		}
 		invalidating := &invalidationRecorder{Tx: tx}
 		e, err := x.lockRows(ctx, invalidating, &changed)
 		if err != nil {

@@ -226,7 +226,7 @@ func nextExportPage(events []audit.Event) int {
 }
 
 // NDJSON writes the export as audit.ExportWriter does. cursor makes the cursor with which another export continues of
-// the place where this one ends, which is earlier if the service drains.
+// the place where this one ends, which is earlier if the service drains: then it returns ErrDraining after the trailer.
 func (x *Export) NDJSON(ctx context.Context, out io.Writer, cursor func(place string) string) error {
 	w := audit.NewExportWriter(out, x.GroupID, x.First, x.prev, x.chain)
 	err := x.Pages(ctx, func(events []audit.Event) error {
@@ -234,21 +234,23 @@ func (x *Export) NDJSON(ctx context.Context, out io.Writer, cursor func(place st
 			return err
 		}
 		if x.s.follower.ended() {
-			return errDraining
+			return ErrDraining
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errDraining) {
+	if err != nil && !errors.Is(err, ErrDraining) {
 		return err
 	}
+	draining := err
 	end := logPlace{}
 	if last := w.Head(); last.Seq > 0 {
 		end = placeOf(last.Seq, last.Hash)
 	}
-	return w.Close(cursor(end.String()), x.s.signer)
+	return errors.Join(w.Close(cursor(end.String()), x.s.signer), draining)
 }
 
-var errDraining = errors.New("the service drains")
+// ErrDraining: an export ended before its last event, because the service drains.
+var ErrDraining = errors.New("the service drains")
 
 // Pages calls write with the events of the export, page by page. It must be called at most one time.
 func (x *Export) Pages(ctx context.Context, write func([]audit.Event) error) error {

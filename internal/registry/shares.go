@@ -32,7 +32,7 @@ func DefaultShareCaps() ShareCaps {
 		AppendBytes: share.Caps{Caller: 4 << 20, Total: 16 << 20},
 		Events:      share.Caps{Caller: 5000, Total: 20_000},
 		Exports:     share.Caps{Caller: 2, Tenant: 4, Total: 8},
-		Erasures:    share.Caps{Caller: 1, Total: 2},
+		Erasures:    share.Caps{Caller: 2, Total: 4},
 		LongPolls:   share.Caps{Caller: 5, Tenant: 50, Total: 1000},
 		WideReads:   share.Caps{Caller: 8, Tenant: 16, Total: 64},
 		AuditRows:   share.Caps{Caller: 100_000, Tenant: 200_000},

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -74,7 +75,13 @@ func (s *Server) auditExport(c *call) (web.Response, error) {
 		return a, nil
 	}
 	cursor := func(place string) string { return web.SealCursor(list, place) }
-	a.ContentType, a.Stream = ndjson, func(w io.Writer) error { return x.NDJSON(c.Ctx, w, cursor) }
+	a.ContentType, a.Stream = ndjson, func(w io.Writer) error {
+		err := x.NDJSON(c.Ctx, w, cursor)
+		if errors.Is(err, registry.ErrDraining) { // the trailer says where another export continues
+			return nil
+		}
+		return err
+	}
 	return a, nil
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -92,7 +93,7 @@ func widened(rt route, table []route) string {
 			fixed := first >= 0 && first < i && !isParameter(theirs[first])
 			if fixed && isParameter(theirs[i]) && !isParameter(segments[i]) {
 				segments = slices.Clone(segments)
-				segments[i] = "{" + segments[i] + "}"
+				segments[i] = fmt.Sprintf("{segment%d}", i)
 			}
 		}
 	}

@@ -37,10 +37,15 @@ func (s *Store) LockErasures(ctx context.Context, group uuid.UUID) (registry.Era
 	s.db.mu.Unlock()
 	select {
 	case lock <- struct{}{}:
-		return erasureLock(lock), nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: waited for another erasure: %w", registry.ErrUnavailable, ctx.Err())
 	}
+	l := erasureLock(lock)
+	if err := s.Tx(ctx, func(tx registry.Tx) error { return tx.LockErasureCommit(ctx, group) }); err != nil {
+		l.Release()
+		return nil, err
+	}
+	return l, nil
 }
 
 // erasedBy is the seq of the erasure's event that a mark of an event names; false if the mark has no effect.
@@ -120,6 +125,11 @@ func (t *tx) markEvent(e *audit.Event, erasure uuid.UUID, parts map[audit.Part]a
 	}
 	set(t, r, marked)
 	return nil
+}
+
+// LockErasureCommit implements registry.ErasureWriter. The lock is the writer slot.
+func (t *tx) LockErasureCommit(ctx context.Context, _ uuid.UUID) error {
+	return t.write(ctx, func() error { return nil })
 }
 
 // DeleteEventParts implements registry.ErasureWriter.

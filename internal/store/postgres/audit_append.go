@@ -49,11 +49,8 @@ func (t *tx) LockForAppend(
 // the next: a statement reads as of its own beginning, which is before it gets a lock.
 func queueLogLock(b *pgx.Batch, groups []uuid.UUID, keys []audit.Digest) *registry.AuditHeads {
 	const (
-		lock   = `SELECT pg_advisory_xact_lock($1)`
-		newest = `SELECT coalesce((SELECT max(pos) FROM audit_log), 0)`
-		chains = `
-			SELECT last.group_id, last.seq, encode(last.chain_hash, 'hex') FROM unnest($1::uuid[]) AS g (id)
-			CROSS JOIN LATERAL (SELECT * FROM audit_log WHERE group_id = g.id ORDER BY seq DESC LIMIT 1) AS last`
+		lock    = `SELECT pg_advisory_xact_lock($1)`
+		stand   = `SELECT of_group, place, coalesce(encode(hash, 'hex'), '') FROM audit_log_heads($1)`
 		earlier = `SELECT` + earlierEventColumns + `
 			FROM audit_log a WHERE a.idempotency_key = ANY($1) ORDER BY a.idempotency_ordinal`
 	)
@@ -62,12 +59,15 @@ func queueLogLock(b *pgx.Batch, groups []uuid.UUID, keys []audit.Digest) *regist
 		Earlier: map[audit.Digest][]registry.EarlierEvent{},
 	}
 	b.Queue(lock, auditLock)
-	b.Queue(newest).QueryRow(func(row pgx.Row) error { return row.Scan(&heads.Pos) })
-	b.Queue(chains, groups).Query(func(rows pgx.Rows) error {
-		var group uuid.UUID
+	b.Queue(stand, groups).Query(func(rows pgx.Rows) error {
+		var group *uuid.UUID
 		var head audit.ChainHead
 		_, err := pgx.ForEachRow(rows, []any{&group, &head.Seq, &head.Hash}, func() error {
-			heads.Chains[group] = head
+			if group == nil {
+				heads.Pos = head.Seq
+			} else {
+				heads.Chains[*group] = head
+			}
 			return nil
 		})
 		return err

@@ -28,20 +28,50 @@ type erasureLock struct {
 
 // LockErasures implements registry.ErasureStore.
 func (s *Store) LockErasures(ctx context.Context, group uuid.UUID) (registry.ErasureLock, error) {
-	conn, err := s.pool.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	l := erasureLock{s.pool, conn, &transaction{conn: conn.Conn()}}
-	key := sha256.Sum256(append([]byte("erasures of "), group[:]...))
 	var b pgx.Batch
 	b.Queue(`SET LOCAL idle_in_transaction_session_timeout = '` + erasureIdle + `'`)
-	b.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(key[:])))
-	if err := l.tx.SendBatch(ctx, &b).Close(); err != nil {
-		l.Release()
+	b.Queue(`SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'`)
+	b.Queue(`SELECT pg_advisory_xact_lock($1)`, erasureKey("run", group))
+	var l erasureLock
+	err := s.pool.again(ctx, func() error {
+		conn, err := s.pool.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		l = erasureLock{s.pool, conn, &transaction{conn: conn.Conn()}}
+		if err = l.tx.SendBatch(ctx, &b).Close(); err != nil {
+			l.Release()
+		}
+		return err
+	})
+	if err != nil {
 		return nil, s.pool.failure("lock erasures", err)
 	}
+	// The commit of one whose lock was lost may be under way still.
+	err = s.pool.call(ctx, "await erasure commit", func(ctx context.Context, on querier) error {
+		_, err := on.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, erasureKey("commit", group))
+		return err
+	})
+	if err != nil {
+		l.Release()
+		return nil, err
+	}
 	return l, nil
+}
+
+// LockErasureCommit implements registry.ErasureWriter.
+func (t *tx) LockErasureCommit(ctx context.Context, group uuid.UUID) error {
+	return t.call(ctx, "lock erasure commit", func(ctx context.Context, on querier) error {
+		var b pgx.Batch
+		b.Queue(`SELECT pg_advisory_xact_lock($1)`, erasureKey("commit", group))
+		return on.SendBatch(ctx, &b).Close()
+	})
+}
+
+// erasureKey is the key of one of the advisory locks of a chain's erasures.
+func erasureKey(of string, group uuid.UUID) int64 {
+	key := sha256.Sum256(append([]byte("erasure "+of+" "), group[:]...))
+	return int64(binary.BigEndian.Uint64(key[:]))
 }
 
 // Check implements registry.ErasureLock.

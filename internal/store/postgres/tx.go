@@ -108,7 +108,7 @@ func (t *tx) call(ctx context.Context, op string, fn func(ctx context.Context, o
 		err = fn(ctx, t.inner)
 	}
 	if err == nil || errors.Is(err, pgx.ErrNoRows) {
-		t.answered = true
+		t.answered = t.inner.begun
 		return failure(op, err)
 	}
 	t.dead = !t.answered && ctx.Err() == nil && (isLost(err) || hasCode(err, stalePlan))

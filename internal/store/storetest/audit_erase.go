@@ -342,6 +342,8 @@ func erasuresExclude(f *fixture) {
 	defer cancel()
 	_, err = f.store.LockErasures(ctx, tenant)
 	f.want(err, registry.ErrUnavailable)
+	committing := f.begin()
+	f.must(committing.LockErasureCommit(f.ctx, tenant))
 	next := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(f.ctx, 10*time.Second)
@@ -353,5 +355,11 @@ func erasuresExclude(f *fixture) {
 		next <- err
 	}()
 	held.Release()
+	select { // for the commit of the erasure before
+	case err := <-next:
+		f.Errorf("the lock is there while the erasure before commits: %v", err)
+	case <-time.After(moment):
+	}
+	committing.commit()
 	f.must(<-next)
 }

@@ -107,8 +107,9 @@ func everyWrite(ctx context.Context, tx registry.Tx) map[string]func() error {
 			_, _, err := tx.LockForAppend(ctx, []uuid.UUID{id}, true, []uuid.UUID{id}, []audit.Digest{newDigest()})
 			return err
 		},
-		"MarkEventParts":   func() error { return tx.MarkEventParts(ctx, id, newID(), nil) },
-		"DeleteEventParts": func() error { return tx.DeleteEventParts(ctx, id, nil) },
+		"MarkEventParts":    func() error { return tx.MarkEventParts(ctx, id, newID(), nil) },
+		"LockErasureCommit": func() error { return tx.LockErasureCommit(ctx, id) },
+		"DeleteEventParts":  func() error { return tx.DeleteEventParts(ctx, id, nil) },
 		"EraseSubjects": func() error {
 			_, err := tx.EraseSubjects(ctx, id, []string{"subject"}, true, *later(1))
 			return err

@@ -87,6 +87,10 @@ func (t *tx) MarkEventParts(ctx context.Context, group, erasure uuid.UUID, parts
 	})
 }
 
+func (t *tx) LockErasureCommit(ctx context.Context, group uuid.UUID) error {
+	return write(ctx, t.h, "Tx.LockErasureCommit", func() error { return t.inner.LockErasureCommit(ctx, group) })
+}
+
 func (t *tx) DeleteEventParts(ctx context.Context, group uuid.UUID, parts []registry.EventParts) error {
 	return write(ctx, t.h, "Tx.DeleteEventParts", func() error { return t.inner.DeleteEventParts(ctx, group, parts) })
 }
