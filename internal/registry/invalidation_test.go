@@ -97,7 +97,7 @@ func TestInvalidation_ofEveryWrite(t *testing.T) {
 		}},
 		"EraseSubjects": {{inRows(tenant.ID, "u"), ofTenant}, {inRows(tenant.ID), Invalidation{}}},
 		// What these write is never cached.
-		"MarkEventParts": nil, "DeleteEventParts": nil, "LockForAppend": nil,
+		"LockErasureCommit": nil, "MarkEventParts": nil, "DeleteEventParts": nil, "LockForAppend": nil,
 		"InsertCatalogRequest": nil, "ReserveIdempotencyKey": nil, "LockAuditLog": nil, "InsertAuditEvents": nil,
 		"PublishInvalidation": nil,
 		"LockTenant":          nil, "LockTenantsShared": nil, "LockAPIKey": nil,

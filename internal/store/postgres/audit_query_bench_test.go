@@ -86,14 +86,15 @@ func (l log) page(b *testing.B, q registry.AuditQuery, group string) time.Durati
 	if err != nil {
 		b.Fatal(err)
 	}
-	if wanted := q.CRUD == ""; wanted != (len(rows.Items) == q.Limit) {
+	if full := len(rows.Items) == q.Limit; full == rows.Truncated || full && q.CRUD != "" {
 		b.Fatalf("%d events for %+v", len(rows.Items), q)
 	}
 	return took
 }
 
 // BenchmarkPages compares a page of a log of a million events with one of ten thousand, where what is asked for is the
-// oldest of all or is nowhere. The pages are read in turn; the ratio is of their medians. It is not to pass 1.5.
+// oldest of all or is nowhere. The pages are read in turn; the ratio is of their medians. It is not to pass 1.5. A page
+// of a filter that no index serves is short.
 func BenchmarkPages(b *testing.B) {
 	const bound = 1000 // what the small log has of everything, so that both examine the same number
 	small, large := newLog(b, 10_000), newLog(b, 1_000_000)
@@ -102,12 +103,14 @@ func BenchmarkPages(b *testing.B) {
 		query       registry.AuditQuery
 	}{
 		{"tenant", "old", registry.AuditQuery{}},
-		{"actor", "", registry.AuditQuery{ActorID: "old"}},
-		{"action", "", registry.AuditQuery{Action: "old.do"}},
-		{"area", "", registry.AuditQuery{Area: "old"}},
+		{"actor", "", registry.AuditQuery{ActorID: "old", MaxExamined: bound}},
+		{"action", "", registry.AuditQuery{Action: "old.do", MaxExamined: bound}},
+		{"area", "", registry.AuditQuery{Area: "old", MaxExamined: bound}},
+		{"action of the other tenant", "much", registry.AuditQuery{Action: "new.do"}},
+		{"area of the other tenant", "much", registry.AuditQuery{Area: "new"}},
 		{"target", "", registry.AuditQuery{TargetID: "old"}},
 		{"correlation", "", registry.AuditQuery{CorrelationID: "old"}},
-		{"failures", "", registry.AuditQuery{IsFailure: new(true)}},
+		{"failures", "", registry.AuditQuery{IsFailure: new(true), MaxExamined: bound}},
 		{"actor of the tenant", "old", registry.AuditQuery{ActorID: "old"}},
 		{"actor of the other tenant", "much", registry.AuditQuery{ActorID: "old"}},
 		{"failures of the other tenant", "much", registry.AuditQuery{IsFailure: new(true)}},
