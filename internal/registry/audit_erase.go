@@ -31,9 +31,9 @@ const erasePage = 200 // events that are read, and marked or deleted, at a time
 
 // ErasureStore takes from the log, and from a tenant's rows, what names a person.
 type ErasureStore interface {
-	// LockErasures waits until no other erasure of a group's chain runs on this store, and no transaction that has called
-	// LockErasureCommit, and holds that lock until it is released, or the process ends. ErrUnavailable if it cannot be
-	// had in time.
+	// LockErasures waits until no other erasure of a group's chain runs on this store, and no transaction that has
+	// called LockErasureCommit, and holds that lock until it is released, or the process ends. ErrUnavailable if it
+	// cannot be had in time.
 	LockErasures(ctx context.Context, group uuid.UUID) (ErasureLock, error)
 }
 
@@ -51,8 +51,9 @@ type ErasureWriter interface {
 	// part that was marked for another event which is not written is marked anew. It is an error if the event of the
 	// id is written, if the event has no such part, or if the part is erased.
 	MarkEventParts(ctx context.Context, group, erasure uuid.UUID, parts []EventParts) error
-	// LockErasureCommit keeps LockErasures of the chain waiting until this transaction has ended, however long its commit
-	// takes: until then it is unknown which marks have effect. It comes before every other lock of the transaction.
+	// LockErasureCommit keeps LockErasures of the chain waiting until this transaction has ended, however long its
+	// commit takes: until then it is unknown which marks have effect. It comes before every other lock of the
+	// transaction.
 	LockErasureCommit(ctx context.Context, group uuid.UUID) error
 	// DeleteEventParts deletes value and salt of parts that are erased, stores their digests instead, and deletes the
 	// fingerprints of the requests that their events belong to. A part that is deleted already is left alone. It is an
@@ -90,6 +91,7 @@ type Erasure struct {
 
 func (in ErasureInput) validate() error {
 	var c checks
+	reason := strings.ToLower(in.Reason)
 	if n := len(in.Subjects); n == 0 || n > MaxErasureSubjects {
 		c.add("/subjects", violation.Count(MaxErasureSubjects, "subjects"))
 	}
@@ -102,7 +104,7 @@ func (in ErasureInput) validate() error {
 			c.add(pointer, violation.Length(MaxID))
 		case subject == everySubject && len(in.Subjects) > 1:
 			c.add(pointer, violation.NotCombinable("another subject"))
-		case utf8.RuneCountInString(subject) >= minNamed && strings.Contains(strings.ToLower(in.Reason), strings.ToLower(subject)):
+		case utf8.RuneCountInString(subject) >= minNamed && strings.Contains(reason, strings.ToLower(subject)):
 			c.add("/reason", violation.NamesSubject)
 		}
 	}

@@ -42,8 +42,8 @@ var errIdempotencyMismatch = &Error{
 }
 
 var errErasedRequest = conflict(
-	CodeErased, "An event of the earlier request with this Idempotency-Key was erased: whether this is the same request "+
-		"is no longer known.",
+	CodeErased, "An event of the earlier request with this Idempotency-Key was erased: whether this is the same "+
+		"request is no longer known.",
 )
 
 // requestRecord is what is known of a request that came with an idempotency key. The zero value is of one that did not.
