@@ -25,6 +25,7 @@ const (
 	deadlock            = "40P01"
 	undefinedTable      = "42P01"
 	undefinedColumn     = "42703"
+	undefinedFunction   = "42883"
 	lockNotAvailable    = "55P03"
 	queryCanceled       = "57014"
 	adminShutdown       = "57P01"
@@ -91,6 +92,7 @@ func meaningOf(e *pgconn.PgError) error {
 		serialization,
 		deadlock,
 		undefinedTable,
+		undefinedFunction,
 		stalePlan,
 		lockNotAvailable,
 		queryCanceled:

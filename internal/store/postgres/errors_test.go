@@ -45,6 +45,7 @@ var failures = []struct{ err, means error }{
 	{violation("40001", ""), registry.ErrUnavailable},
 	{violation("40P01", ""), registry.ErrUnavailable},
 	{violation("42P01", ""), registry.ErrUnavailable},
+	{violation("42883", ""), registry.ErrUnavailable},
 	{violation("53300", ""), registry.ErrUnavailable},
 	{violation("55P03", ""), registry.ErrUnavailable},
 	{violation("57014", ""), registry.ErrUnavailable},
