@@ -22,6 +22,12 @@ var uses = map[string]func(st *stage, by registry.Caller, tenant, key, event uui
 	"cancel": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
 		return second(testkit.Value(st.s.CancelTenant(st.ctx, by, tenant)))
 	},
+	"freeze": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+		return second(testkit.Value(freezeForATest(st.s, st.ctx, by, tenant)))
+	},
+	"reactivate": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
+		return second(testkit.Value(st.s.ReactivateTenant(st.ctx, by, tenant)))
+	},
 	"catalog": func(st *stage, by registry.Caller, tenant, _, _ uuid.UUID) error {
 		_, _, err := testkit.Items(st.s.Catalog(st.ctx, by, &tenant, registry.PageRequest{Limit: 1}))
 		return err
@@ -100,7 +106,8 @@ func TestAccess_foreignIsUnknown(t *testing.T) {
 			}
 			own := st.by
 			own.Access = registry.Access{Tenant: st.active.ID}
-			if err := use(st, own, st.active.ID, st.apiKey.ID, event); name != "activate" && err != nil {
+			err := use(st, own, st.active.ID, st.apiKey.ID, event)
+			if name != "activate" && name != "reactivate" && err != nil { // it is active
 				t.Errorf("to the tenant itself it is %v", err)
 			}
 		})
@@ -169,6 +176,12 @@ func TestAccess_expectedVersion(t *testing.T) {
 		"cancel": func(st *stage, by registry.Caller) error {
 			return second(testkit.Value(st.s.CancelTenant(st.ctx, by, st.active.ID)))
 		},
+		"freeze": func(st *stage, by registry.Caller) error {
+			return second(testkit.Value(freezeForATest(st.s, st.ctx, by, st.active.ID)))
+		},
+		"reactivate": func(st *stage, by registry.Caller) error {
+			return second(testkit.Value(st.s.ReactivateTenant(st.ctx, by, st.frozen.ID)))
+		},
 		"rotate": func(st *stage, by registry.Caller) error {
 			_, _, err := testkit.Secret(st.s.RotateAPIKey(st.ctx, by, st.apiKey.ID, nil))
 			return err
@@ -188,7 +201,7 @@ func TestAccess_expectedVersion(t *testing.T) {
 			if st.dump() != before {
 				t.Error("a refused change left something")
 			}
-			st.must(c(st, expecting(st.by, 70, 1, 2)))
+			st.must(c(st, expecting(st.by, 70, 1, 2, 3)))
 		})
 	}
 }

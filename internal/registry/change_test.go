@@ -61,7 +61,17 @@ var changes = []struct {
 	}, {
 		"cancel", "tenant.cancel",
 		func(st *stage) error { return second(testkit.Value(st.s.CancelTenant(st.ctx, st.by, st.active.ID))) },
-		func(st *stage) error { return second(testkit.Value(st.s.CancelTenant(st.ctx, st.by, st.trial.ID))) },
+		func(st *stage) error { return second(testkit.Value(st.s.CancelTenant(st.ctx, st.by, st.frozen.ID))) },
+	}, {
+		"freeze", "tenant.freeze",
+		func(st *stage) error { return second(testkit.Value(freezeForATest(st.s, st.ctx, st.by, st.active.ID))) },
+		func(st *stage) error { return second(testkit.Value(freezeForATest(st.s, st.ctx, st.by, st.frozen.ID))) },
+	}, {
+		"reactivate", "tenant.reactivate",
+		func(st *stage) error {
+			return second(testkit.Value(st.s.ReactivateTenant(st.ctx, st.by, st.frozen.ID)))
+		},
+		func(st *stage) error { return second(testkit.Value(st.s.ReactivateTenant(st.ctx, st.by, st.trial.ID))) },
 	}, {
 		"create product", "product.create",
 		func(st *stage) error {

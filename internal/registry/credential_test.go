@@ -52,6 +52,10 @@ var storedInputs = []struct {
 		func(in any) error { _, err := in.(Product).validate(); return err }, nil,
 	},
 	{
+		TenantFreeze{Reason: "overdue"},
+		func(in any) error { return in.(TenantFreeze).validate() }, nil,
+	},
+	{
 		ErasureInput{Subjects: []string{"u-1"}, Reason: "asked for"},
 		func(in any) error { return in.(ErasureInput).validate() },
 		[]string{"Subjects"}, // which are stored nowhere

@@ -33,6 +33,10 @@ var repeatable = map[string]func(f *fixture, by registry.Caller, acme registry.T
 		got, err := f.s.CancelTenant(f.ctx, by, acme.ID)
 		return got.Value.ID.String(), got.Replayed, err
 	},
+	"freeze": func(f *fixture, by registry.Caller, acme registry.Tenant) (string, bool, error) {
+		got, err := freezeForATest(f.s, f.ctx, by, acme.ID)
+		return got.Value.ID.String(), got.Replayed, err
+	},
 	"request": func(f *fixture, by registry.Caller, acme registry.Tenant) (string, bool, error) {
 		got, err := f.s.RequestProduct(f.ctx, by, registry.CatalogRequestInput{TenantID: acme.ID, Product: "scanner"})
 		return got.Value.ID.String(), got.Replayed, err

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/breakpilot/tenant-registry/internal/audit"
+	"github.com/breakpilot/tenant-registry/internal/violation"
 )
 
 // transition is one arrow of the tenant's state machine.
@@ -18,17 +19,19 @@ type transition struct {
 }
 
 var (
-	activate = transition{"tenant.activate", StatusActive, []TenantStatus{StatusTrial}}
-	cancel   = transition{"tenant.cancel", StatusFrozen, []TenantStatus{StatusActive}}
+	activate   = transition{"tenant.activate", StatusActive, []TenantStatus{StatusTrial}}
+	cancel     = transition{"tenant.cancel", StatusFrozen, []TenantStatus{StatusTrial, StatusActive}}
+	freeze     = transition{"tenant.freeze", StatusFrozen, []TenantStatus{StatusTrial, StatusActive}}
+	reactivate = transition{"tenant.reactivate", StatusActive, []TenantStatus{StatusFrozen}}
 
-	transitions = []transition{activate, cancel}
+	transitions = []transition{activate, cancel, freeze, reactivate}
 )
 
 // allowedFrom lists the states that a tenant in state from can be brought to.
 func allowedFrom(from TenantStatus) []TenantStatus {
 	allowed := []TenantStatus{}
 	for _, t := range transitions {
-		if slices.Contains(t.from, from) {
+		if slices.Contains(t.from, from) && !slices.Contains(allowed, t.to) {
 			allowed = append(allowed, t.to)
 		}
 	}
@@ -37,18 +40,45 @@ func allowedFrom(from TenantStatus) []TenantStatus {
 
 // ActivateTenant brings a tenant from trial to active.
 func (s *Service) ActivateTenant(ctx context.Context, by Caller, id uuid.UUID) (Result[Tenant], error) {
-	return s.transitionTenant(ctx, by, id, activate)
+	return s.transitionTenant(ctx, by, id, activate, "")
 }
 
-// CancelTenant brings a tenant from active to frozen: from then on it is entitled to nothing and its keys are refused.
+// CancelTenant brings a tenant from trial or active to frozen: from then on it is entitled to nothing and its keys are
+// refused.
 func (s *Service) CancelTenant(ctx context.Context, by Caller, id uuid.UUID) (Result[Tenant], error) {
-	return s.transitionTenant(ctx, by, id, cancel)
+	return s.transitionTenant(ctx, by, id, cancel, "")
+}
+
+// TenantFreeze is why an operator freezes a tenant. Reason is required, and recorded in the event.
+type TenantFreeze struct{ Reason string }
+
+func (in TenantFreeze) validate() error {
+	var c checks
+	if in.Reason == "" {
+		c.add("/reason", violation.Required)
+	}
+	c.text("/reason", in.Reason, MaxText)
+	return c.err()
+}
+
+// FreezeTenant is CancelTenant by an operator, with a reason.
+func (s *Service) FreezeTenant(ctx context.Context, by Caller, id uuid.UUID, in TenantFreeze) (Result[Tenant], error) {
+	if err := in.validate(); err != nil {
+		return Result[Tenant]{}, err
+	}
+	return s.transitionTenant(ctx, by, id, freeze, in.Reason)
+}
+
+// ReactivateTenant brings a tenant from frozen to active: its keys and entitlements are what they were, but for what
+// ended meanwhile.
+func (s *Service) ReactivateTenant(ctx context.Context, by Caller, id uuid.UUID) (Result[Tenant], error) {
+	return s.transitionTenant(ctx, by, id, reactivate, "")
 }
 
 func (s *Service) transitionTenant(
-	ctx context.Context, by Caller, id uuid.UUID, step transition,
+	ctx context.Context, by Caller, id uuid.UUID, step transition, reason string,
 ) (Result[Tenant], error) {
-	command := tenantCommand(ctx, by, id, id)
+	command := tenantCommand(ctx, by, id, []any{id, reason})
 	return changeIdempotent(ctx, s, by, command, func(tx Tx, now time.Time) (*outcome[Tenant], error) {
 		before, err := lockTenant(ctx, tx, by, id)
 		if err != nil {
@@ -60,20 +90,28 @@ func (s *Service) transitionTenant(
 		if !slices.Contains(step.from, before.Status) {
 			return nil, invalidTransition(before.Status, step.to)
 		}
-		after := before
-		now = later(now, before.UpdatedAt)
-		after.Status, after.Version, after.UpdatedAt = step.to, before.Version+1, now
-		switch step.to {
-		case StatusActive:
-			after.ActivatedAt = &now
-		case StatusFrozen:
-			after.FrozenAt = &now
-		}
+		after := step.apply(before, later(now, before.UpdatedAt))
 		if err := tx.UpdateTenant(ctx, after); err != nil {
 			return nil, err
 		}
-		return changed(after, after.event(step.action, audit.Update, before))
+		e := after.event(step.action, audit.Update, before)
+		setField(e.Fields, "reason", reason)
+		return changed(after, e)
 	})
+}
+
+// apply is the tenant in its new state.
+func (step transition) apply(t Tenant, now time.Time) Tenant {
+	t.Status, t.Version, t.UpdatedAt = step.to, t.Version+1, now
+	switch step.to {
+	case StatusActive:
+		if t.FrozenAt = nil; t.ActivatedAt == nil {
+			t.ActivatedAt = &now
+		}
+	case StatusFrozen:
+		t.FrozenAt = &now
+	}
+	return t
 }
 
 func invalidTransition(from, to TenantStatus) *Error {

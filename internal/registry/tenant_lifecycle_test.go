@@ -29,13 +29,22 @@ func TestTransitions_followTheStateMachine(t *testing.T) {
 	t.Parallel()
 	const trial, active, frozen = registry.StatusTrial, registry.StatusActive, registry.StatusFrozen
 	activate, cancel := (*registry.Service).ActivateTenant, (*registry.Service).CancelTenant
+	reactivate, freeze := (*registry.Service).ReactivateTenant, freezeForATest
+	fromTrial, fromActive, fromFrozen := []registry.TenantStatus{active, frozen}, []registry.TenantStatus{frozen},
+		[]registry.TenantStatus{active}
 	for _, c := range []step{
 		{trial, activate, "tenant.activate", active, nil},
-		{trial, cancel, "tenant.cancel", frozen, []registry.TenantStatus{active}},
-		{active, activate, "tenant.activate", active, []registry.TenantStatus{frozen}},
+		{trial, cancel, "tenant.cancel", frozen, nil},
+		{trial, freeze, "tenant.freeze", frozen, nil},
+		{trial, reactivate, "tenant.reactivate", active, fromTrial},
+		{active, activate, "tenant.activate", active, fromActive},
 		{active, cancel, "tenant.cancel", frozen, nil},
-		{frozen, activate, "tenant.activate", active, []registry.TenantStatus{}},
-		{frozen, cancel, "tenant.cancel", frozen, []registry.TenantStatus{}},
+		{active, freeze, "tenant.freeze", frozen, nil},
+		{active, reactivate, "tenant.reactivate", active, fromActive},
+		{frozen, activate, "tenant.activate", active, fromFrozen},
+		{frozen, cancel, "tenant.cancel", frozen, fromFrozen},
+		{frozen, freeze, "tenant.freeze", frozen, fromFrozen},
+		{frozen, reactivate, "tenant.reactivate", active, nil},
 	} {
 		t.Run(string(c.from)+" "+c.action, func(t *testing.T) {
 			t.Parallel()
@@ -65,6 +74,12 @@ func TestTransitions_followTheStateMachine(t *testing.T) {
 	}
 }
 
+func freezeForATest(
+	s *registry.Service, ctx context.Context, by registry.Caller, id uuid.UUID,
+) (registry.Result[registry.Tenant], error) {
+	return s.FreezeTenant(ctx, by, id, registry.TenantFreeze{Reason: "overdue"})
+}
+
 func (c step) refused(f *fixture, err error) {
 	f.t.Helper()
 	e := f.refusal(err, registry.Conflict, registry.CodeInvalidTransition)
@@ -76,10 +91,13 @@ func (c step) refused(f *fixture, err error) {
 // done is what becomes of a tenant an hour after noon.
 func (c step) done(t registry.Tenant) registry.Tenant {
 	t.Status, t.Version, t.UpdatedAt = c.to, t.Version+1, *at(time.Hour)
-	if c.to == registry.StatusActive {
-		t.ActivatedAt = at(time.Hour)
-	} else {
+	switch {
+	case c.to == registry.StatusFrozen:
 		t.FrozenAt = at(time.Hour)
+	case c.from == registry.StatusTrial:
+		t.ActivatedAt = at(time.Hour)
+	default:
+		t.FrozenAt = nil
 	}
 	return t
 }
@@ -89,11 +107,19 @@ func (c step) recorded(f *fixture) {
 	if e := f.last(); e.Action != c.action || e.CRUD != audit.Update {
 		f.t.Errorf("event %+v", e)
 	}
-	moment := map[registry.TenantStatus]string{
-		registry.StatusActive: "after.activated_at", registry.StatusFrozen: "after.frozen_at",
-	}[c.to]
-	f.fields(f.last(), map[string]string{
+	want := map[string]string{
 		"before.status": `"` + string(c.from) + `"`, "after.status": `"` + string(c.to) + `"`,
-		moment: `"2026-05-04T13:00:00.000000Z"`,
-	})
+	}
+	switch moment := `"2026-05-04T13:00:00.000000Z"`; {
+	case c.to == registry.StatusFrozen:
+		want["after.frozen_at"] = moment
+	case c.from == registry.StatusTrial:
+		want["after.activated_at"] = moment
+	default:
+		want["before.frozen_at"] = f.last().Fields["before.frozen_at"]
+	}
+	if c.action == "tenant.freeze" {
+		want["reason"] = `"overdue"`
+	}
+	f.fields(f.last(), want)
 }

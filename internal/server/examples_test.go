@@ -27,6 +27,7 @@ var (
 	exampleKeyID    = uuid.MustParse("01958000-0000-7000-8000-000000000001")
 	exampleEventID  = uuid.MustParse("01958000-0000-7000-8000-000000000002")
 	exampleTenantID = uuid.MustParse("01958000-0000-7000-8000-000000000003")
+	exampleFrozenID = uuid.MustParse("01958000-0000-7000-8000-000000000004")
 )
 
 // exampleServer has the sample data and what the examples name besides.
@@ -46,6 +47,13 @@ func (c *client) examples() {
 			ID: exampleTenantID, Slug: "umbrella", Name: "Umbrella", Status: registry.StatusTrial,
 			Metadata: map[string]string{}, Version: 1,
 			CreatedAt: start, UpdatedAt: start,
+		}); err != nil {
+			return err
+		}
+		if err := tx.InsertTenant(ctx, registry.Tenant{
+			ID: exampleFrozenID, Slug: "hooli", Name: "Hooli", Status: registry.StatusFrozen,
+			Metadata: map[string]string{}, Version: 3,
+			CreatedAt: start, UpdatedAt: start, ActivatedAt: &start, FrozenAt: &start,
 		}); err != nil {
 			return err
 		}

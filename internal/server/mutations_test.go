@@ -63,8 +63,29 @@ var mutations = map[string]mutation{
 		request: func(f fixture) request { return cancelTenant(f.tenant) },
 		refused: func(s stage) []request {
 			return []request{
-				cancelTenant(s.frozen), cancelTenant(s.trial), cancelTenant(unknownID),
-				cancelTenant(s.active).with("If-Match", `"1"`),
+				cancelTenant(s.frozen), cancelTenant(unknownID), cancelTenant(s.active).with("If-Match", `"1"`),
+			}
+		},
+	},
+	"POST /v1/tenants/{id}/freeze": {
+		policy: "activate, freeze, grant, approve", event: "tenant.freeze", idempotent: true, body: &freezeRequest{},
+		ok:      http.StatusOK,
+		request: func(f fixture) request { return freezeTenant(f.tenant, "overdue") },
+		refused: func(s stage) []request {
+			return []request{
+				freezeTenant(s.frozen, "overdue"), freezeTenant(unknownID, "overdue"), freezeTenant(s.active, ""),
+				freezeTenant(s.active, "overdue").with("If-Match", `"1"`),
+			}
+		},
+	},
+	"POST /v1/tenants/{id}/reactivate": {
+		policy: "activate, freeze, grant, approve", event: "tenant.reactivate", idempotent: true,
+		before: registry.StatusFrozen, ok: http.StatusOK,
+		request: func(f fixture) request { return reactivateTenant(f.tenant) },
+		refused: func(s stage) []request {
+			return []request{
+				reactivateTenant(s.active), reactivateTenant(s.trial), reactivateTenant(unknownID),
+				reactivateTenant(s.frozen).with("If-Match", `"1"`),
 			}
 		},
 	},
@@ -213,6 +234,14 @@ func activateTenant(id uuid.UUID) request {
 }
 
 func cancelTenant(id uuid.UUID) request { return jsonRequest(join("/v1/tenants", id, "cancel"), nil) }
+
+func freezeTenant(id uuid.UUID, reason string) request {
+	return jsonRequest(join("/v1/tenants", id, "freeze"), object{"reason": reason})
+}
+
+func reactivateTenant(id uuid.UUID) request {
+	return jsonRequest(join("/v1/tenants", id, "reactivate"), nil)
+}
 
 // eraseEvents erases subjects from a tenant's log.
 func eraseEvents(tenant uuid.UUID, subjects ...string) request {

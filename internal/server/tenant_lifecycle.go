@@ -17,6 +17,28 @@ func (s *Server) cancelTenant(c *call) (web.Response, error) {
 	return s.moveTenant(c, s.registry.CancelTenant)
 }
 
+// freezeRequest is the body of POST /v1/tenants/{id}/freeze.
+type freezeRequest struct {
+	Reason string `json:"reason"`
+}
+
+func (s *Server) freezeTenant(c *call) (web.Response, error) {
+	id, err := c.PathID()
+	if err != nil {
+		return web.Response{}, err
+	}
+	var in freezeRequest
+	if err := c.Decode(&in); err != nil {
+		return web.Response{}, err
+	}
+	got, err := s.registry.FreezeTenant(c.Ctx, c.by, id, registry.TenantFreeze{Reason: in.Reason})
+	return changedTenant(got), err
+}
+
+func (s *Server) reactivateTenant(c *call) (web.Response, error) {
+	return s.moveTenant(c, s.registry.ReactivateTenant)
+}
+
 // tenantMove is a use case that brings a tenant to another state.
 type tenantMove func(context.Context, registry.Caller, uuid.UUID) (registry.Result[registry.Tenant], error)
 

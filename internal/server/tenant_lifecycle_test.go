@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/breakpilot/tenant-registry/internal/registry"
+	"github.com/breakpilot/tenant-registry/internal/server/web"
 )
 
 func TestTenantLifecycle_hasThreeStates(t *testing.T) {
@@ -22,7 +23,7 @@ func TestTenantLifecycle_hasThreeStates(t *testing.T) {
 				)
 			}
 		}
-		refused("cancel", "trial", "frozen", "active")
+		refused("reactivate", "trial", "active", "active", "frozen")
 		api.clock.advance(time.Hour)
 		x.Status, x.Version, x.UpdatedAt, x.ActivatedAt =
 			registry.StatusActive, 2, "2026-03-02T10:30:00.000000Z", new("2026-03-02T10:30:00.000000Z")
@@ -38,9 +39,37 @@ func TestTenantLifecycle_hasThreeStates(t *testing.T) {
 			t, "the frozen tenant",
 			as[tenantBody](api.post(join("/v1/tenants", x.ID, "cancel"), nil).want(http.StatusOK)), x,
 		)
-		refused("cancel", "frozen", "frozen")
-		refused("activate", "frozen", "active")
+		refused("cancel", "frozen", "frozen", "active")
+		refused("activate", "frozen", "active", "active")
+		api.clock.advance(time.Hour)
+		x.Status, x.Version, x.UpdatedAt, x.FrozenAt = registry.StatusActive, 4, "2026-03-02T12:30:00.000000Z", nil
+		wantEqual(
+			t, "the reactivated tenant",
+			as[tenantBody](api.post(join("/v1/tenants", x.ID, "reactivate"), nil).want(http.StatusOK)), x,
+		)
 		wantEqual(t, "the tenant as read", as[tenantBody](api.get(join("/v1/tenants", x.ID)).want(http.StatusOK)), x)
+	})
+}
+
+// TestTenantLifecycle_freezeIsHeld asserts that a key of a tenant that an operator freezes is refused, that the reason
+// is in the log, and that the key is good again after a reactivation.
+func TestTenantLifecycle_freezeIsHeld(t *testing.T) {
+	eachStore(t, func(t *testing.T, api *client) {
+		x := api.tenant("globex")
+		key := as[object](api.post("/v1/api-keys", object{"tenant_id": x.ID, "name": "k"}).want(http.StatusCreated))
+		code := func() any {
+			verdict := api.post("/v1/internal/api-keys/verify", object{"key": key["key"]}).want(http.StatusOK)
+			return as[object](verdict)["code"]
+		}
+		wantEqual(t, "the key of a trial", code(), any("VALID"))
+		api.post(join("/v1/tenants", x.ID, "freeze"), object{"reason": "Payment overdue"}).want(http.StatusOK)
+		wantEqual(t, "the key of a frozen tenant", code(), any("TENANT_FROZEN"))
+		e := as[web.Page[eventBody]](api.get(join("/v1/audit?tenant_id=" + x.ID.String())).want(http.StatusOK)).Items[0]
+		wantEqual(
+			t, "the reason", []string{e.Action, (*e.Fields)["reason"]}, []string{"tenant.freeze", `"Payment overdue"`},
+		)
+		api.post(join("/v1/tenants", x.ID, "reactivate"), nil).want(http.StatusOK)
+		wantEqual(t, "the key of the reactivated tenant", code(), any("VALID"))
 	})
 }
 
