@@ -218,6 +218,7 @@ func TestEnd_export(t *testing.T) {
 			if reads {
 				go func() {
 					p.draining(t)
+					_ = conn.(*net.TCPConn).SetReadBuffer(1 << 20) // a small window opens only when it is probed
 					exported <- countLines(conn)
 				}()
 			}
