@@ -3,6 +3,8 @@ package registry
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -194,12 +196,13 @@ func (l *SecurityLog) refusalIsDue(e audit.Event) (suppressed int, due bool) {
 	return suppressed, true
 }
 
-// recordSuppressed records the last refusal of each kind that was suppressed, with how many there were besides.
+// recordSuppressed records the last refusal of each kind that was suppressed, in the order of the kinds, with how many
+// there were besides.
 func (l *SecurityLog) recordSuppressed() {
 	l.mu.Lock()
 	var all []audit.Event
-	for _, kind := range l.refusals {
-		if kind.suppressed > 0 {
+	for _, bucket := range slices.Sorted(maps.Keys(l.refusals)) {
+		if kind := l.refusals[bucket]; kind.suppressed > 0 {
 			all = append(all, withSuppressed(kind.last, kind.suppressed-1))
 			*kind = refusals{at: kind.at}
 		}

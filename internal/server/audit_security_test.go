@@ -84,7 +84,7 @@ func TestAuditSecurity_eventsAreOfThePlatform(t *testing.T) {
 			"audit.read dev-operator " + mine.ID.String(), "audit.read dev-operator all",
 			"audit.read dev-operator platform",
 			"audit.export dev-operator " + mine.ID.String(), "audit.export dev-operator " + mine.ID.String(),
-			"token.refuse anonymous ", "function.deny dev-portal ", // with how many more there were
+			"function.deny dev-portal ", "token.refuse anonymous ", // with how many more there were
 		})
 	})
 }
